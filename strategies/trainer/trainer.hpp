@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// How does a generation of a trainer execute a plan: what is fused, kept, overlapped, rounded?
+//
+// Mechanisms only, read from strategies/data/trainers/<id>.yaml; no efficiency multipliers (a
+// fitted number is a global constant of costmodel). Lowering reads the kernels' half, the cost
+// model the overlap and host half, the memory estimate the allocator half.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "topologies/base/dtype.hpp"
+#include "topologies/base/result.hpp"
+
+namespace meshplan {
+
+enum class AttentionKernel { materialised, flash };  ///< scores in memory, or tiled in registers
+enum class OptimizerKernel { eager, foreach_, fused };
+enum class HostClass { eager, compiled, graph, native };  ///< who issues the kernels, see host.yaml
+enum class TpOverlap {
+  none,
+  bulk,
+  ring
+};  ///< none: exposed; bulk: dgrad/wgrad beside the
+    ///< collective; ring: chunked with the product itself
+
+struct Trainer {
+  std::string id;
+  std::string name;
+  std::string source;
+  std::string rank_order = "tp-cp-ep-dp-pp";  ///< innermost first
+
+  // Kernels.
+  AttentionKernel attention = AttentionKernel::flash;
+  bool flash_latest = true;           ///< FA3/cuDNN where the GPU has it; false: FlashAttention-2
+  bool fused_softmax = true;          ///< scale+mask+softmax in one kernel (materialised attention)
+  bool fused_bias_activation = true;  ///< bias+GeLU, or SwiGLU, in one kernel
+  bool fused_bias_dropout_add = true;
+  bool fused_norm = true;
+  bool fused_rope = true;
+  bool fused_cross_entropy = false;      ///< softmax and loss without an fp32 copy of the logits
+  bool compiled = false;                 ///< torch.compile: element-wise chains become one kernel
+  bool dropout = false;                  ///< hidden and attention dropout masks are made and kept
+  bool wgrad_accumulation_fused = true;  ///< weight gradient added by the product (beta = 1)
+  OptimizerKernel optimizer = OptimizerKernel::fused;
+
+  // Number formats.
+  DType gradient = DType::fp32;  ///< what weight gradients are accumulated in
+  DType reduce = DType::fp32;    ///< what gradients are reduced in
+  bool master_weights = true;    ///< fp32 copy beside 16-bit weights
+  DType optimizer_moment = DType::fp32;
+  DType logits = DType::fp32;  ///< what the loss is computed in
+  bool pad_vocabulary = true;  ///< to a multiple of 128 * tp
+
+  // Overlap.
+  TpOverlap tp_overlap = TpOverlap::none;
+  bool overlap_grad_reduce = true;   ///< data-parallel reduction beside the last backward
+  bool overlap_param_gather = true;  ///< ZeRO-1 all-gather beside the first forward
+  bool overlap_p2p = true;           ///< pipeline sends beside compute
+  bool overlap_cp = true;
+  bool overlap_ep = false;                ///< expert all-to-all beside compute
+  int fsdp_prefetch = 1;                  ///< units gathered ahead
+  bool reduce_every_micro_batch = false;  ///< FSDP without no_sync reduces after every backward
+  double bucket_bytes = 0;                ///< gradients per reduction; 0: one layer
+
+  // Host.
+  HostClass host = HostClass::eager;
+  int sync_points_per_step = 2;  ///< loss and gradient norm read back by the host
+
+  // Memory.
+  bool sequence_parallel_default = true;
+  bool deallocate_pipeline_outputs = true;
+  bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or
+                                          ///< per-op policy (torchtitan: every second product)
+  double allocator_slack = 0.03;          ///< fragmentation as a share of activations (assumed)
+  int64_t context_bytes = 900LL << 20;    ///< CUDA context and libraries
+  int64_t workspace_bytes = 256LL << 20;  ///< cuBLAS, cuDNN
+  int64_t nccl_bytes_per_group = 200LL << 20;  ///< buffers of one communicator
+
+  std::vector<std::string> schedules = {"gpipe", "1f1b", "interleaved"};
+  int max_zero = 3;
+  bool expert_parallel = true;
+  bool context_parallel = true;
+  std::vector<std::string> rules;  ///< ids of the rules it imposes, see strategies/rules
+};
+
+/// By id; ErrorKind::usage with the nearest known id otherwise.
+Result<Trainer> find_trainer(const std::string& id);
+
+/// All bundled trainers, sorted by id.
+Result<std::vector<Trainer>> all_trainers();
+
+}  // namespace meshplan
