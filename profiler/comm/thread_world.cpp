@@ -27,7 +27,7 @@ struct Shared {
   std::map<std::tuple<std::vector<int>, std::string, int>, std::shared_ptr<ThreadGroup>> groups;
   std::vector<std::optional<Status>> results;  ///< by rank
 
-  void abort(const std::string& reason) {
+  void stop(const std::string& reason) {
     flag.raise(reason);
     std::vector<std::shared_ptr<ThreadGroup>> all;
     {
@@ -106,7 +106,7 @@ class ThreadWorld : public World {
 
   int rank() const override { return rank_; }
   int size() const override { return shared_->ranks; }
-  void abort(const std::string& reason) override { shared_->abort(reason); }
+  void stop(const std::string& reason) override { shared_->stop(reason); }
 
   Result<std::unique_ptr<Communicator>> group(const std::vector<int>& members,
                                               const std::string& label) override {
@@ -124,7 +124,7 @@ class ThreadWorld : public World {
     if (!slot) {
       slot = std::make_shared<ThreadGroup>(
           members, label, shared_->options.timeout_s, &shared_->flag,
-          [shared = shared_.get()](const std::string& reason) { shared->abort(reason); });
+          [shared = shared_.get()](const std::string& reason) { shared->stop(reason); });
     }
     return std::unique_ptr<Communicator>(std::make_unique<ThreadCommunicator>(
         label, static_cast<int>(own - members.begin()), static_cast<int>(members.size()), &ledger(),
@@ -154,7 +154,7 @@ void rank_main(const std::shared_ptr<Shared>& shared, int rank) {
   if (!status.ok()) {
     const std::string where = fmt::format("rank {}", rank);
     if (status.error().rule != kAbortedRule) {
-      shared->abort(fmt::format("{} failed: {}", where, status.error().message));
+      shared->stop(fmt::format("{} failed: {}", where, status.error().message));
     }
     status = at(status.error(), where);
   }
@@ -182,7 +182,7 @@ std::vector<int> wait_for_all(Shared& shared) {
   const std::string reason = fmt::format("rank {} has not finished {} s after another rank",
                                          fmt::join(missing(), " "), timeout.count());
   lock.unlock();
-  shared.abort(reason);
+  shared.stop(reason);
   lock.lock();
   shared.finished.wait_for(lock, timeout, all_done);
   return missing();

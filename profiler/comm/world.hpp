@@ -33,7 +33,7 @@ class World {
                                                       const std::string& label) = 0;
 
   /// Ends the run: every call of every rank returns an error with this reason from now on.
-  virtual void abort(const std::string& reason) = 0;
+  virtual void stop(const std::string& reason) = 0;
 
   Ledger& ledger() { return ledger_; }
   const Ledger& ledger() const { return ledger_; }

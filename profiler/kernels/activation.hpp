@@ -6,13 +6,9 @@
 #include <cstdint>
 
 #include "profiler/kernels/elementwise.hpp"
-#include "strategies/program/op.hpp"
+#include "strategies/model/model.hpp"
 
 namespace meshplan::cpu {
-
-constexpr bool is_gated(ActivationType type) {
-  return type == ActivationType::swiglu || type == ActivationType::geglu;
-}
 
 /// y [rows, cols] = f(x), or f(gate) * up.
 template <class T>

@@ -54,7 +54,7 @@ TEST_CASE("threads: a rank that fails ends the calls of the others") {
   const std::string ended = fault(
       60,
       [](World& world, Communicator& comm) -> Status {
-        world.abort("stopped by the user");
+        world.stop("stopped by the user");
         return comm.barrier();
       },
       &errors);
