@@ -60,6 +60,7 @@ constexpr int kGroups = 11;
 
 enum class Layout : uint8_t { tn, nn, nt };  ///< forward, input gradient, weight gradient
 
+/// in {a, b(, bias [n])}: the bias is added in the epilogue.
 /// tn: c[m,n] = a[m,k] b[n,k]^T   nn: c[m,n] = a[m,k] b[k,n]   nt: c[m,n] (+)= a[k,m]^T b[k,n].
 /// in {a, b}; out {c}. groups > 1: that many independent products of this shape (experts).
 struct Gemm {
@@ -80,7 +81,8 @@ struct Attention {
   int64_t batch, q_len, kv_len, heads, kv_heads, head_dim, head_dim_v;
   int64_t window = 0;  ///< 0 = full
   double work = 0.5;
-  int ring_step = -1;  ///< >= 0: block of ring attention, kv of rank (r - step); -1: whole kv
+  int ring_step = -1;  ///< >= 0: block of ring attention, kv of rank (r - step); > 0: merges
+                       ///< into out (forward {o, lse}, backward {dq}; dk, dv are added to)
 };
 
 /// Materialised attention: softmax over scores [rows, cols] with scale and causal mask.
@@ -188,6 +190,7 @@ struct Collective {
   Group group;
   int64_t bytes;
   DType dtype;
+  bool maximum = false;  ///< all_reduce takes the largest instead of the sum
 };
 
 /// Norm of all gradients of this rank's shard (a read), in {gradients}, out {norm}.
@@ -224,6 +227,7 @@ struct Op {
 
 /// Short name of the kind for tables and traces: "gemm", "all-gather", ...
 std::string name_of(const Body& body);
+const char* name_of(CollectiveOp op);
 const char* name_of(Group group);
 const char* name_of(Module module);
 

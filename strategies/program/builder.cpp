@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/program/builder.hpp"
+
+#include <cassert>
+
+namespace meshplan {
+
+DType LowerContext::value() const {
+  switch (plan.compute) {
+    case DType::fp8:
+      return DType::bf16;
+    case DType::tf32:
+      return DType::fp32;
+    default:
+      return plan.compute;
+  }
+}
+
+bool LowerContext::split_weight_gradient() const {
+  return plan.schedule == ScheduleKind::zb_h1 || plan.schedule == ScheduleKind::zb_v ||
+         plan.schedule == ScheduleKind::dualpipe;
+}
+
+BlockBuilder::BlockBuilder(const LowerContext& context, std::string name) : context_(context) {
+  block_.name = std::move(name);
+}
+
+BufferId BlockBuilder::value(const std::string& name, int64_t rows, int64_t cols) {
+  return value(name, rows, cols, context_.value());
+}
+
+BufferId BlockBuilder::value(const std::string& name, int64_t rows, int64_t cols, DType type) {
+  block_.buffers.push_back({name, BufferClass::activation, type, rows, cols});
+  return static_cast<BufferId>(block_.buffers.size() - 1);
+}
+
+BufferId BlockBuilder::given(const std::string& name, int64_t rows, int64_t cols, DType type) {
+  block_.buffers.push_back({name, BufferClass::input, type, rows, cols});
+  return static_cast<BufferId>(block_.buffers.size() - 1);
+}
+
+Weight BlockBuilder::parameter(const std::string& name, std::vector<Piece> pieces, int64_t cols,
+                               int tp_dim, bool decay, int64_t experts, bool partial) {
+  const Plan& plan = context_.plan;
+  const int degree = experts > 0 ? plan.etp : plan.tp;
+  int64_t rows = 0;
+  for (const Piece& piece : pieces) rows += piece.rows;
+  const int64_t local_rows = tp_dim == 0 ? rows / degree : rows;
+  const int64_t local_cols = tp_dim == 1 ? cols / degree : cols;
+  const int64_t stacked = local_rows * std::max<int64_t>(experts, 1);
+  const auto id = static_cast<BufferId>(block_.buffers.size());
+  block_.buffers.push_back({name, BufferClass::parameter, context_.value(), stacked, local_cols});
+  block_.buffers.push_back(
+      {name + ".grad", BufferClass::gradient, plan.gradient, stacked, local_cols});
+  // Under sequence parallelism a replicated weight sees only this rank's tokens.
+  const bool sum = tp_dim < 0 && experts == 0 && plan.tp > 1 && (partial || context_.sp());
+  block_.parameters.push_back({name, id, id + 1, rows, cols, degree > 1 ? tp_dim : -1, experts > 0,
+                               sum, decay, std::move(pieces), experts});
+  return {id, id + 1, local_rows, local_cols};
+}
+
+void BlockBuilder::tie_last_parameter() { block_.parameters.back().tied = true; }
+
+void BlockBuilder::forward(Body body, Module module, std::vector<BufferId> in,
+                           std::vector<BufferId> out) {
+  block_.ops(Phase::forward).push_back({std::move(body), module, std::move(in), std::move(out)});
+}
+
+void BlockBuilder::backward(Body body, Module module, std::vector<BufferId> in,
+                            std::vector<BufferId> out) {
+  block_.ops(Phase::backward).push_back({std::move(body), module, std::move(in), std::move(out)});
+}
+
+void BlockBuilder::on_backward(Module module, std::function<void()> rule) {
+  tape_.push_back({module, std::move(rule)});
+}
+
+BufferId BlockBuilder::gradient_of(BufferId id) const {
+  const auto found = gradients_.find(id);
+  assert(found != gradients_.end());
+  return found->second;
+}
+
+void BlockBuilder::give(BufferId id, BufferId gradient, Module module) {
+  const auto found = gradients_.find(id);
+  if (found == gradients_.end()) {
+    gradients_[id] = gradient;
+    return;
+  }
+  const Buffer& buffer = at(id);
+  const BufferId sum = value("d." + buffer.name + ".sum", buffer.rows, buffer.cols, buffer.dtype);
+  const int64_t bytes = at(sum).bytes();
+  backward(Elementwise{ElementwiseKind::add, at(sum).elements(), 2 * bytes, bytes}, module,
+           {found->second, gradient}, {sum});
+  found->second = sum;
+}
+
+Op BlockBuilder::collective(CollectiveOp op, Group group, BufferId in, BufferId out,
+                            Module module) const {
+  const int64_t bytes = op == CollectiveOp::all_gather ? at(out).bytes() : at(in).bytes();
+  return {Collective{op, group, bytes, at(in).dtype}, module, {in}, {out}};
+}
+
+BufferId BlockBuilder::exchange(const std::string& name, Module module, CollectiveOp op,
+                                CollectiveOp back, Group group, BufferId x, int64_t rows) {
+  const Buffer from = at(x);
+  const BufferId y = value(name, rows, from.cols, from.dtype);
+  block_.ops(Phase::forward).push_back(collective(op, group, x, y, module));
+  on_backward(module, [=, this] {
+    const BufferId dx = value("d." + at(x).name, from.rows, from.cols, from.dtype);
+    block_.ops(Phase::backward).push_back(collective(back, group, gradient_of(y), dx, module));
+    give(x, dx, module);
+  });
+  return y;
+}
+
+void BlockBuilder::weight_gradient(Module module, const Gemm& gemm, BufferId dy, BufferId x,
+                                   const Weight& w) {
+  const Phase phase = context_.split_weight_gradient() ? Phase::weight : Phase::backward;
+  Gemm product = gemm;
+  product.accumulate = context_.trainer.wgrad_accumulation_fused;
+  if (product.accumulate) {
+    product.out = context_.plan.gradient;
+    block_.ops(phase).push_back({product, module, {dy, x}, {w.gradient}});
+    return;
+  }
+  const int64_t rows = w.rows * product.groups;
+  const BufferId dw = value("dw." + at(w.weight).name, rows, w.cols);
+  block_.ops(phase).push_back({product, module, {dy, x}, {dw}});
+  const int64_t elements = rows * w.cols;
+  const int64_t kept = elements * bytes_of(context_.plan.gradient);
+  block_.ops(phase).push_back(
+      {Elementwise{ElementwiseKind::add, elements, at(dw).bytes() + kept, kept},
+       module,
+       {w.gradient, dw},
+       {w.gradient}});
+}
+
+BufferId BlockBuilder::local(const std::string& name, Module module, BufferId x, const Weight& w,
+                             int64_t groups, DType out) {
+  const int64_t rows = at(x).rows;
+  const DType type = out == DType::tf32 ? context_.value() : out;
+  const BufferId y = value(name, rows, w.rows, type);
+  const DType in = context_.plan.compute;
+  const Gemm gemm{rows / groups, w.rows, w.cols, groups, Layout::tn, in, type};
+  forward(gemm, module, {x, w.weight}, {y});
+  on_backward(module, [=, this] {
+    const BufferId dy = gradient_of(y);
+    const BufferId dx = value("d." + at(x).name, rows, w.cols, at(x).dtype);
+    backward(Gemm{rows / groups, w.cols, w.rows, groups, Layout::nn, in, at(x).dtype}, module,
+             {dy, w.weight}, {dx});
+    weight_gradient(module, {w.rows, w.cols, rows / groups, groups, Layout::nt, in, type}, dy, x,
+                    w);
+    give(x, dx, module);
+  });
+  return y;
+}
+
+BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x, const Weight& w,
+                              BufferId bias_weight, BufferId bias_gradient, DType out) {
+  const bool sp = context_.sp();
+  const int64_t tokens = sp ? at(x).rows * context_.plan.tp : at(x).rows;
+  const DType type = out == DType::tf32 ? context_.value() : out;
+  const DType in = context_.plan.compute;
+  const auto gather = [=, this](Phase phase, const std::string& gathered) {
+    const BufferId whole = value(gathered, tokens, w.cols, at(x).dtype);
+    block_.ops(phase).push_back(collective(CollectiveOp::all_gather, Group::tp, x, whole, module));
+    return whole;
+  };
+  const BufferId xg = sp ? gather(Phase::forward, at(x).name + ".gathered") : x;
+  const BufferId y = value(name, tokens, w.rows, type);
+  std::vector<BufferId> operands{xg, w.weight};
+  if (bias_weight >= 0) operands.push_back(bias_weight);
+  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, type}, module, operands, {y});
+  on_backward(module, [=, this] {
+    const BufferId dy = gradient_of(y);
+    // The gathered input is not kept: it is gathered again (Korthikanti et al. 2022, 4.2.2).
+    const BufferId again = sp ? gather(Phase::backward, at(x).name + ".gathered again") : x;
+    BufferId dx = value("d." + at(x).name + ".whole", tokens, w.cols, at(x).dtype);
+    backward(Gemm{tokens, w.cols, w.rows, 1, Layout::nn, in, at(x).dtype}, module, {dy, w.weight},
+             {dx});
+    if (context_.plan.tp > 1) {
+      const BufferId own = value("d." + at(x).name, at(x).rows, w.cols, at(x).dtype);
+      block_.ops(Phase::backward)
+          .push_back(collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce,
+                                Group::tp, dx, own, module));
+      dx = own;
+    }
+    weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, type}, dy, again, w);
+    if (bias_gradient >= 0) {
+      backward(Elementwise{ElementwiseKind::bias_gradient, at(dy).elements(), at(dy).bytes(), 0},
+               module, {dy}, {bias_gradient});
+    }
+    give(x, dx, module);
+  });
+  return y;
+}
+
+BufferId BlockBuilder::row(const std::string& name, Module module, BufferId x, const Weight& w) {
+  if (context_.plan.tp == 1) return local(name, module, x, w);
+  const bool sp = context_.sp();
+  const int64_t tokens = at(x).rows;
+  const int64_t own = sp ? tokens / context_.plan.tp : tokens;
+  const DType in = context_.plan.compute;
+  const BufferId partial = value(name + ".partial", tokens, w.rows);
+  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, context_.value()}, module, {x, w.weight},
+          {partial});
+  const BufferId y = value(name, own, w.rows);
+  block_.ops(Phase::forward)
+      .push_back(collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
+                            partial, y, module));
+  on_backward(module, [=, this] {
+    BufferId dy = gradient_of(y);
+    if (sp) {
+      const BufferId whole = value("d." + at(y).name + ".gathered", tokens, w.rows);
+      block_.ops(Phase::backward)
+          .push_back(collective(CollectiveOp::all_gather, Group::tp, dy, whole, module));
+      dy = whole;
+    }
+    const BufferId dx = value("d." + at(x).name, tokens, w.cols, at(x).dtype);
+    backward(Gemm{tokens, w.cols, w.rows, 1, Layout::nn, in, at(x).dtype}, module, {dy, w.weight},
+             {dx});
+    weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, context_.value()}, dy, x,
+                    w);
+    give(x, dx, module);
+  });
+  return y;
+}
+
+BufferId BlockBuilder::bias(Module module, BufferId x, const Weight& b, bool fused) {
+  const Buffer from = at(x);
+  // Fused: the next kernel adds the bias while it reads, so only the operation is noted.
+  const int64_t bytes = fused ? 0 : from.bytes();
+  forward(Elementwise{ElementwiseKind::bias_add, from.elements(), bytes, bytes}, module,
+          {x, b.weight}, {x});
+  on_backward(module, [=, this] {
+    backward(Elementwise{ElementwiseKind::bias_gradient, from.elements(), from.bytes(), 0}, module,
+             {gradient_of(x)}, {b.gradient});
+  });
+  return x;
+}
+
+BufferId BlockBuilder::norm(const std::string& name, const std::string& hf, Module module,
+                            BufferId x, int64_t cols, bool per_head) {
+  const NormType type = context_.model.norm;
+  const Weight w = parameter(name + ".weight", {{hf + ".weight", 1}}, cols, -1, false, 0, per_head);
+  const bool has_bias = type == NormType::layer && context_.model.norm_bias && !per_head;
+  Weight b{-1, -1, 1, cols};
+  if (has_bias) b = parameter(name + ".bias", {{hf + ".bias", 1}}, cols, -1, false, 0, per_head);
+  const int64_t rows = at(x).elements() / cols;
+  const BufferId y = value(name, at(x).rows, at(x).cols);
+  const BufferId statistics =
+      value(name + ".statistics", rows, type == NormType::layer ? 2 : 1, DType::fp32);
+  const bool fused = context_.trainer.fused_norm;
+  std::vector<BufferId> in{x, w.weight};
+  if (has_bias) in.push_back(b.weight);
+  forward(Norm{Pass::forward, type, rows, cols, fused}, module, in, {y, statistics});
+  on_backward(module, [=, this] {
+    const BufferId dx = value("d." + at(x).name, at(x).rows, at(x).cols, at(x).dtype);
+    std::vector<BufferId> out{dx, w.gradient};
+    if (has_bias) out.push_back(b.gradient);
+    backward(Norm{Pass::backward, type, rows, cols, fused}, module,
+             {gradient_of(y), x, w.weight, statistics}, out);
+    give(x, dx, module);
+  });
+  return y;
+}
+
+BufferId BlockBuilder::residual(const std::string& name, BufferId a, BufferId b) {
+  const Buffer from = at(a);
+  const int64_t elements = from.elements();
+  const int64_t bytes = from.bytes();
+  if (context_.trainer.dropout) {  // in place: the mask alone is kept
+    const bool fused = context_.trainer.fused_bias_dropout_add;
+    const BufferId mask = value(name + ".mask", from.rows, from.cols, DType::uint8);
+    forward(Elementwise{ElementwiseKind::dropout, elements, fused ? 0 : bytes,
+                        elements + (fused ? 0 : bytes)},
+            Module::residual, {b}, {b, mask});
+    on_backward(Module::residual, [=, this] {
+      const BufferId db = value("d." + at(b).name, from.rows, from.cols, from.dtype);
+      backward(Elementwise{ElementwiseKind::dropout, elements, bytes + elements, bytes},
+               Module::residual, {gradient_of(b), mask}, {db});
+      gradients_[b] = db;
+    });
+  }
+  const BufferId y = value(name, from.rows, from.cols, from.dtype);
+  forward(Elementwise{ElementwiseKind::add, elements, 2 * bytes, bytes}, Module::residual, {a, b},
+          {y});
+  on_backward(Module::residual, [=, this] {
+    give(a, gradient_of(y), Module::residual);
+    give(b, gradient_of(y), Module::residual);
+  });
+  return y;
+}
+
+BufferId BlockBuilder::activation(const std::string& name, Module module, BufferId x,
+                                  ActivationType type, int64_t rows, int64_t cols) {
+  const BufferId y = value(name, rows, cols);
+  const bool fused = context_.trainer.fused_bias_activation;
+  forward(Activate{Pass::forward, type, rows, cols, fused}, module, {x}, {y});
+  on_backward(module, [=, this] {
+    const BufferId dx = value("d." + at(x).name, at(x).rows, at(x).cols, at(x).dtype);
+    backward(Activate{Pass::backward, type, rows, cols, fused}, module, {gradient_of(y), x}, {dx});
+    give(x, dx, module);
+  });
+  return y;
+}
+
+Block BlockBuilder::finish(bool recompute_all) {
+  if (block_.output >= 0) {
+    const Buffer out = at(block_.output);
+    block_.output_gradient = value("d." + out.name, out.rows, out.cols, out.dtype);
+    gradients_[block_.output] = block_.output_gradient;
+  }
+  for (auto rule = tape_.rbegin(); rule != tape_.rend(); ++rule) rule->play();
+  tape_.clear();
+  if (block_.input >= 0) block_.input_gradient = gradient_of(block_.input);
+  const Plan& plan = context_.plan;
+  if (recompute_all) {
+    recompute(block_, ~0u);
+  } else if (plan.recompute == Recompute::selective) {
+    recompute(block_, plan.recompute_modules);
+  }
+  lay_out_states(context_, block_);
+  return std::move(block_);
+}
+
+}  // namespace meshplan

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which step program does a plan mean? Lowering of a decoder-only transformer, block by block.
+//
+// The caller has checked the plan (strategies/rules): degrees divide what they cut.
+#pragma once
+#include <vector>
+
+#include "strategies/program/builder.hpp"
+#include "strategies/program/program.hpp"
+
+namespace meshplan {
+
+/// The whole program of one step.
+Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
+                      const Trainer& trainer);
+
+/// One transformer layer. recompute_all: plan.recompute == full and this layer is one of those
+/// that are recomputed. window: of this layer's attention, 0 = full.
+Block lower_layer(const LowerContext& context, LayerKind kind, int64_t window, bool recompute_all);
+Block lower_embedding(const LowerContext& context);
+Block lower_head(const LowerContext& context, bool tied_here);
+
+/// Layers of each virtual stage in model order. From plan.layer_split, else equal shares; where the
+/// count does not divide: first and last one less (Llama 3, section 3.3.2), else the first ones get
+/// one more. Error (no_plan) when the split does not sum up.
+Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan& plan);
+
+/// Vocabulary as it is allocated: the trainer may pad it to a multiple of 128 * tp.
+int64_t padded_vocabulary(const Model& model, const Plan& plan, const Trainer& trainer);
+
+/// Share of the q_len * kv_len square that causal attention with a window looks at.
+double attention_work(int64_t sequence, int64_t window);
+
+// Parts of a layer; x is the normed input, own tokens.
+BufferId lower_attention(BlockBuilder& builder, BufferId x, int64_t window);
+BufferId lower_mla(BlockBuilder& builder, BufferId x);
+/// The core: q, k, v of this rank's tokens and heads to o. Context parallelism stands here.
+BufferId lower_core_attention(BlockBuilder& builder, BufferId q, BufferId k, BufferId v,
+                              int64_t heads, int64_t kv_heads, int64_t window);
+BufferId lower_mlp(BlockBuilder& builder, BufferId x, int64_t intermediate, bool shared);
+BufferId lower_moe(BlockBuilder& builder, BufferId x);
+
+}  // namespace meshplan

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two ends: vocabulary-parallel embedding, and head with vocabulary-parallel loss (Shoeybi et
+// al. 2019, section 3).
+#include "strategies/program/lower.hpp"
+
+namespace meshplan {
+
+int64_t padded_vocabulary(const Model& model, const Plan& plan, const Trainer& trainer) {
+  const int64_t unit = trainer.pad_vocabulary ? 128 * int64_t{plan.tp} : plan.tp;
+  return (model.vocabulary + unit - 1) / unit * unit;
+}
+
+Block lower_embedding(const LowerContext& context) {
+  const Model& model = context.model;
+  const Plan& plan = context.plan;
+  BlockBuilder builder(context, "embedding");
+  const int64_t tokens = context.tokens();
+  const int64_t vocab = padded_vocabulary(model, plan, context.trainer);
+  const Weight table = builder.parameter("embedding.weight", {{"embed_tokens.weight", vocab}},
+                                         model.hidden, 0, true);
+  const BufferId ids = builder.given("tokens", tokens, 1, DType::int32);
+  const BufferId partial = builder.value("embedded.partial", tokens, model.hidden);
+  const Embedding op{Pass::forward, tokens, model.hidden, vocab / plan.tp};
+  builder.forward(op, Module::embedding, {ids, table.weight}, {partial});
+  builder.on_backward(Module::embedding, [&builder, op, ids, table, partial] {
+    Embedding back = op;
+    back.pass = Pass::backward;
+    builder.backward(back, Module::embedding, {ids, builder.gradient_of(partial)},
+                     {table.gradient});
+  });
+  BufferId x = partial;
+  if (plan.tp > 1) {
+    const bool sp = context.sp();
+    x = builder.value("embedded", context.own_tokens(), model.hidden);
+    const Collective reduce{sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
+                            builder.at(partial).bytes(), context.value()};
+    builder.forward(reduce, Module::embedding, {partial}, {x});
+    builder.on_backward(Module::embedding, [&builder, sp, x, partial, tokens, &model] {
+      const BufferId dx = builder.gradient_of(x);
+      if (!sp) {
+        builder.give(partial, dx, Module::embedding);
+        return;
+      }
+      const BufferId whole = builder.value("d.embedded.gathered", tokens, model.hidden);
+      builder.backward(Collective{CollectiveOp::all_gather, Group::tp, builder.at(whole).bytes(),
+                                  builder.at(dx).dtype},
+                       Module::embedding, {dx}, {whole});
+      builder.give(partial, whole, Module::embedding);
+    });
+  }
+  if (model.positions == Positions::learned) {
+    const Weight positions =
+        builder.parameter("positions.weight", {{"embed_positions.weight", model.position_rows}},
+                          model.hidden, -1, true);
+    const Buffer from = builder.at(x);
+    const BufferId y = builder.value("positioned", from.rows, from.cols);
+    builder.forward(
+        Elementwise{ElementwiseKind::add, from.elements(), 2 * from.bytes(), from.bytes()},
+        Module::embedding, {x, positions.weight}, {y});
+    builder.on_backward(Module::embedding, [&builder, x, y, positions] {
+      const BufferId dy = builder.gradient_of(y);
+      builder.backward(Elementwise{ElementwiseKind::bias_gradient, builder.at(dy).elements(),
+                                   2 * builder.at(dy).bytes(), builder.at(dy).bytes()},
+                       Module::embedding, {dy}, {positions.gradient});
+      builder.give(x, dy, Module::embedding);
+    });
+    x = y;
+  }
+  if (model.embedding_norm) {
+    x = builder.norm("embedding norm", "embed_layernorm", Module::embedding, x, model.hidden);
+  }
+  builder.set_output(x);
+  return builder.finish(false);
+}
+
+namespace {
+
+/// Loss over this rank's part of the vocabulary; its gradient replaces the logits.
+void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
+  const LowerContext& context = builder.context();
+  const int64_t tokens = builder.at(logits).rows, vocab = builder.at(logits).cols;
+  const bool fused = context.trainer.fused_cross_entropy;
+  const bool copy =
+      !fused && context.trainer.logits == DType::fp32 && builder.at(logits).dtype != DType::fp32;
+  BufferId used = logits;
+  if (copy) {
+    used = builder.value("logits.fp32", tokens, vocab, DType::fp32);
+    builder.forward(Elementwise{ElementwiseKind::cast, builder.at(logits).elements(),
+                                builder.at(logits).bytes(), builder.at(used).bytes()},
+                    Module::loss, {logits}, {used});
+  }
+  const BufferId stats = builder.value("loss statistics", tokens, 3, DType::fp32);
+  const BufferId loss = builder.value("loss", 1, 1, DType::fp32);
+  const auto part = [&](CrossEntropy::Part which) {
+    return CrossEntropy{which, tokens, vocab, builder.at(used).dtype, fused};
+  };
+  const auto reduce = [&](int64_t columns, bool maximum) {
+    if (context.plan.tp == 1) return;
+    builder.forward(
+        Collective{CollectiveOp::all_reduce, Group::tp, tokens * columns * 4, DType::fp32, maximum},
+        Module::loss, {stats}, {stats});
+  };
+  builder.forward(part(CrossEntropy::Part::maximum), Module::loss, {used}, {stats});
+  reduce(1, true);
+  builder.forward(part(CrossEntropy::Part::sum), Module::loss, {used, targets, stats}, {stats});
+  reduce(2, false);
+  builder.forward(part(CrossEntropy::Part::loss), Module::loss, {stats}, {loss});
+  const CrossEntropy gradient = part(CrossEntropy::Part::gradient);
+  builder.on_backward(Module::loss, [&builder, logits, targets, used, stats, gradient, copy] {
+    builder.backward(gradient, Module::loss, {used, targets, stats}, {used});
+    BufferId d = used;
+    if (copy) {
+      const Buffer from = builder.at(logits);
+      d = builder.value("d.logits", from.rows, from.cols, from.dtype);
+      builder.backward(Elementwise{ElementwiseKind::cast, from.elements(), builder.at(used).bytes(),
+                                   from.bytes()},
+                       Module::loss, {used}, {d});
+    }
+    builder.give(logits, d, Module::loss);
+  });
+}
+
+}  // namespace
+
+Block lower_head(const LowerContext& context, bool tied_here) {
+  const Model& model = context.model;
+  const Plan& plan = context.plan;
+  BlockBuilder builder(context, "head");
+  const BufferId x = builder.value("head input", context.own_tokens(), model.hidden);
+  builder.set_input(x);
+  const BufferId targets = builder.given("targets", context.tokens(), 1, DType::int32);
+  const BufferId y = builder.norm("final norm", "norm", Module::head, x, model.hidden);
+  const int64_t vocab = padded_vocabulary(model, plan, context.trainer);
+  const char* name = model.tied_embeddings ? "embed_tokens.weight" : "lm_head.weight";
+  const Weight w = builder.parameter("head.weight", {{name, vocab}}, model.hidden, 0, true);
+  if (tied_here) builder.tie_last_parameter();
+  const BufferId logits = builder.column("logits", Module::head, y, w);
+  lower_loss(builder, logits, targets);
+  return builder.finish(false);
+}
+
+}  // namespace meshplan

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "strategies/program/lower.hpp"
+
+namespace meshplan {
+
+BufferId lower_mlp(BlockBuilder& builder, BufferId x, int64_t intermediate, bool shared) {
+  const LowerContext& context = builder.context();
+  const Model& model = context.model;
+  const Module in = shared ? Module::shared_expert : Module::mlp_in;
+  const Module middle = shared ? Module::shared_expert : Module::activation;
+  const Module out = shared ? Module::shared_expert : Module::mlp_out;
+  const std::string prefix = shared ? "shared " : "";
+  const std::string hf = shared ? "mlp.shared_experts." : "mlp.";
+  const bool gated = is_gated(model.activation);
+  std::vector<Piece> pieces;
+  if (gated) pieces.push_back({hf + "gate_proj.weight", intermediate});
+  pieces.push_back({hf + "up_proj.weight", intermediate});
+  const Weight w_in = builder.parameter(prefix + "mlp_in.weight", pieces, model.hidden, 0, true);
+  BufferId y = builder.column(prefix + "mlp in", in, x, w_in);
+  const bool biased = model.mlp_bias && !shared;
+  if (biased) {
+    for (Piece& piece : pieces) piece.name.replace(piece.name.rfind("weight"), 6, "bias");
+    const Weight b = builder.parameter("mlp_in.bias", pieces, 1, 0, false);
+    y = builder.bias(in, y, b, context.trainer.fused_bias_activation);
+  }
+  const int64_t width = intermediate / context.plan.tp;
+  y = builder.activation(prefix + "activated", middle, y, model.activation, context.tokens(),
+                         width);
+  const Weight w_out = builder.parameter(
+      prefix + "mlp_out.weight", {{hf + "down_proj.weight", model.hidden}}, intermediate, 1, true);
+  y = builder.row(prefix + "mlp out", out, y, w_out);
+  if (biased) {
+    const Weight b =
+        builder.parameter("mlp_out.bias", {{hf + "down_proj.bias", 1}}, model.hidden, -1, false);
+    y = builder.bias(out, y, b, context.trainer.fused_bias_dropout_add);
+  }
+  return y;
+}
+
+namespace {
+
+/// Rows moved to or from expert order; gates weigh them on the way back.
+struct Experts {
+  BlockBuilder& builder;
+  Route route;
+  int64_t rows, hidden;  ///< rows of this rank's tokens: tokens * top_k
+  BufferId logits, gates, routing;
+
+  void route_tokens() {
+    builder.forward(route, Module::router, {logits}, {gates, routing});
+    builder.on_backward(Module::router, [*this] {
+      Route back = route;
+      back.pass = Pass::backward;
+      const BufferId dlogits =
+          builder.value("d.router logits", route.tokens, route.experts, DType::fp32);
+      builder.backward(back, Module::router, {builder.gradient_of(gates), routing, gates},
+                       {dlogits});
+      builder.give(logits, dlogits, Module::router);
+    });
+  }
+
+  BufferId dispatch(BufferId x) {
+    const BufferId permuted = builder.value("permuted", rows, hidden);
+    const Permute op{Pass::forward, false, route.tokens, rows, hidden};
+    builder.forward(op, Module::dispatch, {x, routing}, {permuted});
+    builder.on_backward(Module::dispatch, [*this, op, x, permuted] {
+      Permute back = op;
+      back.pass = Pass::backward;
+      const BufferId dx = builder.value("dx.dispatch", route.tokens, hidden);
+      builder.backward(back, Module::dispatch, {builder.gradient_of(permuted), routing}, {dx});
+      builder.give(x, dx, Module::dispatch);
+    });
+    return permuted;
+  }
+
+  BufferId combine(BufferId permuted) {
+    const BufferId y = builder.value("combined", route.tokens, hidden);
+    const Permute op{Pass::forward, true, route.tokens, rows, hidden};
+    builder.forward(op, Module::combine, {permuted, gates, routing}, {y});
+    builder.on_backward(Module::combine, [*this, op, y, permuted] {
+      Permute back = op;
+      back.pass = Pass::backward;
+      const BufferId dp = builder.value("d.permuted", rows, hidden);
+      const BufferId dgates = builder.value("d.gates", route.tokens, route.top_k, DType::fp32);
+      builder.backward(back, Module::combine, {builder.gradient_of(y), permuted, gates, routing},
+                       {dp, dgates});
+      builder.give(permuted, dp, Module::combine);
+      builder.give(gates, dgates, Module::combine);
+    });
+    return y;
+  }
+};
+
+}  // namespace
+
+BufferId lower_moe(BlockBuilder& builder, BufferId x) {
+  const LowerContext& context = builder.context();
+  const Model& model = context.model;
+  const Plan& plan = context.plan;
+  const Moe& moe = *model.moe;
+  const int64_t tokens = context.own_tokens();
+  const int64_t h = model.hidden;
+  const int64_t f = moe.expert_intermediate;
+
+  const Weight router =
+      builder.parameter("router.weight", {{"mlp.gate.weight", moe.experts}}, h, -1, true);
+  const BufferId logits = builder.local("router logits", Module::router, x, router, 1, DType::fp32);
+  Experts experts{builder,
+                  {Pass::forward, tokens, moe.experts, moe.top_k},
+                  tokens * moe.top_k,
+                  h,
+                  logits,
+                  builder.value("gates", tokens, moe.top_k, DType::fp32),
+                  builder.value("routing", tokens, moe.top_k, DType::int32)};
+  experts.route_tokens();
+  BufferId y = experts.dispatch(x);
+  if (plan.ep > 1) {
+    y = builder.exchange("dispatched", Module::dispatch, CollectiveOp::all_to_all,
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows);
+  }
+  if (plan.etp > 1) {
+    y = builder.exchange("dispatched.gathered", Module::dispatch, CollectiveOp::all_gather,
+                         CollectiveOp::reduce_scatter, Group::etp, y, experts.rows * plan.etp);
+  }
+  const int64_t rows = builder.at(y).rows;
+  const int64_t local = std::max<int64_t>(1, std::min(moe.experts / plan.ep, rows));
+  const bool gated = is_gated(model.activation);
+  std::vector<Piece> pieces;
+  if (gated) pieces.push_back({"mlp.experts.{e}.gate_proj.weight", f});
+  pieces.push_back({"mlp.experts.{e}.up_proj.weight", f});
+  const Weight in =
+      builder.parameter("experts_in.weight", pieces, h, 0, true, moe.experts / plan.ep);
+  y = builder.local("experts in", Module::experts, y, in, local);
+  y = builder.activation("experts activated", Module::experts, y, model.activation, rows,
+                         f / plan.etp);
+  const Weight out =
+      builder.parameter("experts_out.weight", {{"mlp.experts.{e}.down_proj.weight", h}}, f, 1, true,
+                        moe.experts / plan.ep);
+  y = builder.local("experts out", Module::experts, y, out, local);
+  if (plan.etp > 1) {
+    y = builder.exchange("experts out.reduced", Module::combine, CollectiveOp::reduce_scatter,
+                         CollectiveOp::all_gather, Group::etp, y, experts.rows);
+  }
+  if (plan.ep > 1) {
+    y = builder.exchange("returned", Module::combine, CollectiveOp::all_to_all,
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows);
+  }
+  y = experts.combine(y);
+  if (moe.shared_intermediate > 0) {
+    const BufferId shared = lower_mlp(builder, x, moe.shared_intermediate, true);
+    const Buffer from = builder.at(y);
+    const BufferId sum = builder.value("experts and shared", from.rows, from.cols, from.dtype);
+    builder.forward(
+        Elementwise{ElementwiseKind::add, from.elements(), 2 * from.bytes(), from.bytes()},
+        Module::combine, {y, shared}, {sum});
+    builder.on_backward(Module::combine, [&builder, y, shared, sum] {
+      builder.give(y, builder.gradient_of(sum), Module::combine);
+      builder.give(shared, builder.gradient_of(sum), Module::combine);
+    });
+    y = sum;
+  }
+  return y;
+}
+
+}  // namespace meshplan

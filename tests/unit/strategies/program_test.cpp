@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/program/live_range.hpp"
+#include "strategies/program/lower.hpp"
+#include "tests/unit/catch.hpp"
+
+using namespace meshplan;
+
+namespace {
+
+Model gpt() {
+  Model model;
+  model.layers = 4;
+  model.hidden = 1024;
+  model.heads = model.kv_heads = 16;
+  model.head_dim = 64;
+  model.intermediate = 4096;
+  model.vocabulary = 51200;
+  model.norm = NormType::layer;
+  model.norm_bias = true;
+  model.activation = ActivationType::gelu;
+  model.attention_bias = model.attention_output_bias = model.mlp_bias = true;
+  model.positions = Positions::learned;
+  model.position_rows = 2048;
+  return model;
+}
+
+Trainer megatron_2022() {
+  Trainer trainer;
+  trainer.attention = AttentionKernel::materialised;
+  trainer.dropout = true;
+  return trainer;
+}
+
+struct Case {
+  Model model = gpt();
+  Plan plan;
+  Batch batch{2048, 8};
+  Trainer trainer = megatron_2022();
+  Block layer(bool full = false) const {
+    const LowerContext context{model, plan, batch, trainer};
+    return lower_layer(context, LayerKind::dense, 0, full);
+  }
+};
+
+constexpr int64_t kS = 2048, kH = 1024, kA = 16;
+
+}  // namespace
+
+TEST_CASE("saved activations of a layer are those of Korthikanti et al. 2022") {
+  Case c;
+  // Statistics of the two norms (mean and inverse deviation, fp32) are not in the paper's count.
+  const int64_t statistics = 2 * kS * 2 * 4;
+  SECTION("equation 1: sbh (34 + 5 as/h)") {
+    CHECK(memory_of(c.layer()).saved == 34 * kS * kH + 5 * kA * kS * kS + statistics);
+  }
+  SECTION("equation 2, tensor parallelism: sbh (10 + 24/t + 5 as/(ht))") {
+    c.plan.tp = 4;
+    c.plan.sequence_parallel = false;
+    CHECK(memory_of(c.layer()).saved ==
+          10 * kS * kH + 24 * kS * kH / 4 + 5 * kA * kS * kS / 4 + statistics);
+  }
+  SECTION("equation 4, sequence parallelism: all of it over t") {
+    c.plan.tp = 4;
+    CHECK(memory_of(c.layer()).saved == (34 * kS * kH + 5 * kA * kS * kS + statistics) / 4);
+  }
+  SECTION("selective recompute of the core: 34 sbh/t") {
+    c.plan.tp = 4;
+    c.plan.recompute = Recompute::selective;
+    c.plan.recompute_modules = bit(Module::core_attention);
+    CHECK(memory_of(c.layer()).saved == (34 * kS * kH + statistics) / 4);
+  }
+  SECTION("full recompute: the input alone, 2 sbh") {
+    c.plan.recompute = Recompute::full;
+    CHECK(memory_of(c.layer(true)).saved == 2 * kS * kH);
+  }
+}
+
+TEST_CASE("tensor parallelism with sequences moves what Megatron moves") {
+  Case c;
+  c.plan.tp = 4;
+  const Block layer = c.layer();
+  int gathers[2] = {0, 0}, scatters[2] = {0, 0};
+  for (int pass = 0; pass < 2; ++pass) {
+    for (const Op& op : layer.ops(pass == 0 ? Phase::forward : Phase::backward)) {
+      if (const auto* collective = std::get_if<Collective>(&op.body)) {
+        CHECK(collective->group == Group::tp);
+        CHECK(collective->bytes == 2 * kS * kH);
+        ++(collective->op == CollectiveOp::all_gather ? gathers : scatters)[pass];
+      }
+    }
+  }
+  CHECK(gathers[0] == 2);
+  CHECK(scatters[0] == 2);
+  CHECK(gathers[1] == 4);  // two gradients, two inputs for weight gradients
+  CHECK(scatters[1] == 2);
+}
+
+TEST_CASE("zero levels share out 16 bytes a parameter") {
+  Case c;
+  c.trainer.reduce = DType::fp32;
+  c.plan.dp_shard = 4;
+  c.batch.global_sequences = 4;
+  const int64_t n = parameters_of_layer(c.model, LayerKind::dense);
+  const auto resident = [&](int zero) {
+    c.plan.zero = zero;
+    return memory_of(c.layer());
+  };
+  CHECK(resident(0).resident() == n * (2 + 4 + 12));
+  CHECK(resident(1).resident() == n * (2 + 4) + n * 12 / 4);
+  CHECK(resident(2).resident() == n * 2 + n * (4 + 12) / 4);
+  CHECK(resident(2).whole_gradients == n * 2);
+  CHECK(resident(3).resident() == n * (2 + 4 + 12) / 4);
+  CHECK(resident(3).gathered == n * 2);
+}
+
+TEST_CASE("126 layers on 16 stages: first and last have one less") {
+  Model model = gpt();
+  model.layers = 126;
+  Plan plan;
+  plan.pp = 16;
+  auto split = layers_per_virtual_stage(model, plan);
+  REQUIRE(split.ok());
+  CHECK(split->front() == 7);
+  CHECK(split->back() == 7);
+  CHECK((*split)[1] == 8);
+  plan.vpp = 8;
+  split = layers_per_virtual_stage(model, plan);
+  REQUIRE(split.ok());
+  CHECK(split->size() == 128);
+  CHECK(split->front() == 0);
+  plan.layer_split = {126};
+  CHECK_FALSE(layers_per_virtual_stage(model, plan).ok());
+}
