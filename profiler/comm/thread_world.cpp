@@ -7,7 +7,6 @@
 #include <cassert>
 #include <chrono>
 #include <optional>
-#include <set>
 #include <thread>
 
 #include "profiler/comm/thread_group.hpp"
@@ -110,14 +109,7 @@ class ThreadWorld : public World {
 
   Result<std::unique_ptr<Communicator>> group(const std::vector<int>& members,
                                               const std::string& label) override {
-    const auto own = std::find(members.begin(), members.end(), rank_);
-    const std::set<int> distinct(members.begin(), members.end());
-    if (own == members.end() || distinct.size() != members.size() || *distinct.begin() < 0 ||
-        *distinct.rbegin() >= size()) {
-      return Diagnostic{.message = fmt::format("rank {}: [{}] is no group of {} ranks with it",
-                                               rank_, fmt::join(members, " "), size()),
-                        .where = "group " + label};
-    }
+    MESHPLAN_TRY(const int own, place_in_group(members, label));
     const int number = made_[{members, label}]++;
     const std::lock_guard lock(shared_->mutex);
     std::shared_ptr<ThreadGroup>& slot = shared_->groups[{members, label, number}];
@@ -127,8 +119,7 @@ class ThreadWorld : public World {
           [shared = shared_.get()](const std::string& reason) { shared->stop(reason); });
     }
     return std::unique_ptr<Communicator>(std::make_unique<ThreadCommunicator>(
-        label, static_cast<int>(own - members.begin()), static_cast<int>(members.size()), &ledger(),
-        slot, &shared_->flag));
+        label, own, static_cast<int>(members.size()), &ledger(), slot, &shared_->flag));
   }
 
  private:
@@ -137,19 +128,11 @@ class ThreadWorld : public World {
   std::map<std::pair<std::vector<int>, std::string>, int> made_;
 };
 
-Status guarded(const RankFunction& function, World& world) {
-  try {
-    return function(world);
-  } catch (const std::exception& error) {
-    return Diagnostic{.message = error.what()};
-  }
-}
-
 void rank_main(const std::shared_ptr<Shared>& shared, int rank) {
   Status status = Done{};
   {
     ThreadWorld world(shared, rank);
-    status = guarded(shared->function, world);
+    status = guarded_rank(shared->function, world);
   }
   if (!status.ok()) {
     const std::string where = fmt::format("rank {}", rank);

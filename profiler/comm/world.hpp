@@ -40,6 +40,8 @@ class World {
 
  protected:
   World() = default;
+  /// This rank's place in a legal list of members.
+  Result<int> place_in_group(const std::vector<int>& members, const std::string& label) const;
 
  private:
   Ledger ledger_;
@@ -47,6 +49,9 @@ class World {
 
 /// What one rank does. A returned error ends the run on all ranks.
 using RankFunction = std::function<Status(World&)>;
+
+/// Calls it; an exception is an error of the rank.
+Status guarded_rank(const RankFunction& function, World& world);
 
 /// `rule` of errors that only say that another rank ended the run.
 inline constexpr const char* kAbortedRule = "communicator.aborted";
