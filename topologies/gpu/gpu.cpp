@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "topologies/gpu/gpu.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <filesystem>
+
+#include "topologies/base/files.hpp"
+#include "topologies/base/nearest.hpp"
+#include "topologies/base/reader.hpp"
+
+namespace meshplan {
+namespace {
+
+constexpr double kTera = 1e12;
+constexpr double kGiga = 1e9;
+
+std::string folder() { return data_root() + "/topologies/data/gpus"; }
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+/// A rate in data files is zero where the hardware lacks the thing, never negative.
+double rate(MapReader& in, const std::string& key, double unit) {
+  const double value = in.number(key);
+  if (!(value >= 0 && std::isfinite(value))) in.problem(key, "must be zero or more");
+  return value * unit;
+}
+
+Result<Gpu> read(MapReader in) {
+  Gpu out;
+  out.id = in.text("id");
+  out.name = in.text("name");
+  out.family = in.choice("family", {"volta", "ampere", "ada", "hopper", "blackwell", "cdna3"});
+  out.compute_capability = in.positive("compute_capability");
+  out.sm_count = static_cast<int>(in.positive("sm_count"));
+  out.fp32_flops_per_s = rate(in, "fp32_dense_tflop_per_s", kTera);
+  out.tf32_flops_per_s = rate(in, "tf32_dense_tflop_per_s", kTera);
+  out.fp16_flops_per_s = rate(in, "fp16_dense_tflop_per_s", kTera);
+  out.bf16_flops_per_s = rate(in, "bf16_dense_tflop_per_s", kTera);
+  out.fp8_flops_per_s = rate(in, "fp8_dense_tflop_per_s", kTera);
+  out.memory_bytes = static_cast<int64_t>(in.positive("memory_bytes"));
+  out.memory_usable_bytes = static_cast<int64_t>(in.positive("memory_usable_bytes"));
+  if (out.memory_usable_bytes > out.memory_bytes)
+    in.problem("memory_usable_bytes", "more than the board has (memory_bytes)");
+  out.memory_bytes_per_s = in.positive("memory_gb_per_s") * kGiga;
+  out.l2_bytes = static_cast<int64_t>(in.positive("l2_mib") * (1 << 20));
+  out.nvlink_bytes_per_s = rate(in, "nvlink_gb_per_s_per_direction", kGiga);
+  out.pcie_bytes_per_s = in.positive("pcie_gb_per_s_per_direction") * kGiga;
+  out.c2c_bytes_per_s = rate(in, "c2c_gb_per_s_per_direction", kGiga);
+  out.power_limit_w = in.positive("power_limit_w");
+  out.idle_power_w = in.positive("idle_power_w");
+  out.kernel_table = in.text("kernel_table");
+  out.collective_table = in.text("collective_table");
+  out.cluster = in.text("cluster");
+  out.cluster_of_4 = in.text("cluster_of_4_gpus", "");
+  out.source = in.text("source");
+  out.assumed = in.texts("assumed");
+  MESHPLAN_CHECK(in.finish());
+  return out;
+}
+
+}  // namespace
+
+double Gpu::peak_flops_per_s(DType type) const {
+  switch (type) {
+    case DType::fp32:
+      return fp32_flops_per_s;
+    case DType::tf32:
+      return tf32_flops_per_s;
+    case DType::fp16:
+      return fp16_flops_per_s;
+    case DType::bf16:
+      return bf16_flops_per_s;
+    case DType::fp8:
+      return fp8_flops_per_s;
+    case DType::int64:
+    case DType::int32:
+    case DType::uint8:
+      return 0;
+  }
+  return 0;
+}
+
+Result<Gpu> read_gpu(const std::string& path) {
+  MESHPLAN_TRY(MapReader in, MapReader::open(path));
+  return read(std::move(in));
+}
+
+std::vector<std::string> gpu_ids() {
+  std::vector<std::string> out;
+  for (const auto& path : files_in(folder(), ".yaml"))
+    out.push_back(std::filesystem::path(path).stem().string());
+  return out;
+}
+
+namespace {
+struct Alias {
+  std::string name, id;
+};
+Result<std::vector<Alias>> aliases() {
+  MESHPLAN_TRY(MapReader in, MapReader::open(data_root() + "/topologies/data/gpu-aliases.yaml"));
+  std::vector<Alias> out;
+  for (const auto& name : in.keys()) out.push_back({name, in.text(name)});
+  MESHPLAN_CHECK(in.finish());
+  return out;
+}
+Result<Gpu> bundled(const std::string& id, const std::vector<Alias>& names) {
+  MESHPLAN_TRY(Gpu out, read_gpu(folder() + "/" + id + ".yaml"));
+  for (const auto& alias : names)
+    if (alias.id == id) out.aliases.push_back(alias.name);
+  return out;
+}
+}  // namespace
+
+Result<Gpu> find_gpu(const std::string& text) {
+  if (text.size() > 5 && text.compare(text.size() - 5, 5, ".yaml") == 0) return read_gpu(text);
+  const std::string wanted = lower(text);
+  const std::vector<std::string> ids = gpu_ids();
+  MESHPLAN_TRY(const std::vector<Alias> names, aliases());
+  if (std::find(ids.begin(), ids.end(), wanted) != ids.end()) return bundled(wanted, names);
+  std::vector<std::string> known = ids;
+  for (const auto& alias : names) {
+    if (lower(alias.name) == wanted) return bundled(alias.id, names);
+    known.push_back(alias.name);
+  }
+  const bool near = !nearest(text, known).empty();
+  return Diagnostic{
+      ErrorKind::usage, "unknown GPU", "", text, "", suggest(text, near ? known : ids)};
+}
+
+Result<std::vector<Gpu>> all_gpus() {
+  MESHPLAN_TRY(const std::vector<Alias> names, aliases());
+  std::vector<Gpu> out;
+  for (const auto& id : gpu_ids()) {
+    MESHPLAN_TRY(Gpu gpu, bundled(id, names));
+    out.push_back(std::move(gpu));
+  }
+  return out;
+}
+
+}  // namespace meshplan
