@@ -16,10 +16,7 @@ DType LowerContext::value() const {
   }
 }
 
-bool LowerContext::split_weight_gradient() const {
-  return plan.schedule == ScheduleKind::zb_h1 || plan.schedule == ScheduleKind::zb_v ||
-         plan.schedule == ScheduleKind::dualpipe;
-}
+bool LowerContext::split_weight_gradient() const { return splits_backward(plan.schedule); }
 
 BlockBuilder::BlockBuilder(const LowerContext& context, std::string name) : context_(context) {
   block_.name = std::move(name);

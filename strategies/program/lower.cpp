@@ -78,7 +78,8 @@ Block lower_layer(const LowerContext& context, LayerKind kind, int64_t window, b
 }
 
 Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan& plan) {
-  const int stages = plan.pp * plan.vpp;
+  // DualPipe holds every piece twice, on the stages that lie opposite each other.
+  const int stages = plan.schedule == ScheduleKind::dualpipe ? plan.pp : plan.pp * plan.vpp;
   const int layers = static_cast<int>(model.layers);
   if (!plan.layer_split.empty()) {
     const auto& split = plan.layer_split;
