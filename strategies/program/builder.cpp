@@ -318,7 +318,6 @@ Block BlockBuilder::finish(bool recompute_all) {
   } else if (plan.recompute == Recompute::selective) {
     recompute(block_, plan.recompute_modules);
   }
-  lay_out_states(context_, block_);
   return std::move(block_);
 }
 

@@ -93,8 +93,8 @@ class BlockBuilder {
   /// Hands `gradient` to value `id`; sums with what is there.
   void give(BufferId id, BufferId gradient, Module module);
 
-  /// Plays the tape from output_gradient (if the block has an output), recomputes what the plan
-  /// says, lays out the states and their phases.
+  /// Plays the tape from output_gradient (if the block has an output), and recomputes what the
+  /// plan says.
   Block finish(bool recompute_all);
 
  private:

@@ -2,9 +2,7 @@
 #include "strategies/program/lower.hpp"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
-#include <tuple>
 
 #include <fmt/format.h>
 
@@ -42,6 +40,8 @@ int64_t size_of(Group group, const Plan& plan) {
   return 1;
 }
 
+namespace {
+
 Block lower_layer(const LowerContext& context, LayerKind kind, int64_t window, bool recompute_all) {
   const Model& model = context.model;
   std::string name = kind == LayerKind::moe ? "moe layer" : "layer";
@@ -77,6 +77,20 @@ Block lower_layer(const LowerContext& context, LayerKind kind, int64_t window, b
   return builder.finish(recompute_all);
 }
 
+}  // namespace
+
+Block lower_block(const LowerContext& context, const BlockKind& kind) {
+  switch (kind.role) {
+    case BlockKind::Role::embedding:
+      return lower_embedding(context);
+    case BlockKind::Role::head:
+      return lower_head(context);
+    case BlockKind::Role::layer:
+      break;
+  }
+  return lower_layer(context, kind.layer, kind.window, kind.recomputed);
+}
+
 Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan& plan) {
   // DualPipe holds every piece twice, on the stages that lie opposite each other.
   const int stages = plan.schedule == ScheduleKind::dualpipe ? plan.pp : plan.pp * plan.vpp;
@@ -110,73 +124,59 @@ Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan
   return split;
 }
 
-namespace {
-
-/// Collects the distinct blocks and where they run.
-class Assembly {
- public:
-  Assembly(const LowerContext& context, Program& program) : context_(context), program_(program) {}
-
-  void stages(const std::vector<int>& split) {
-    const Plan& plan = context_.plan;
-    program_.stages.assign(static_cast<size_t>(plan.pp),
-                           Stage{std::vector<Chunk>(static_cast<size_t>(plan.vpp))});
-    std::vector<int> first(split.size() + 1, 0);
-    std::partial_sum(split.begin(), split.end(), first.begin() + 1);
-    for (int stage = 0; stage < plan.pp; ++stage) {
-      for (int chunk = 0; chunk < plan.vpp; ++chunk) {
-        const int v = virtual_stage(program_.schedule, stage, chunk);
-        Chunk& target =
-            program_.stages[static_cast<size_t>(stage)].chunks[static_cast<size_t>(chunk)];
-        if (v == 0) target.runs.push_back({ends(true), -1, 1});
-        const auto at = static_cast<size_t>(v);
-        for (int i = 0; i < split[at]; ++i) layer(target, first[at] + i, i);
-        if (v + 1 == static_cast<int>(split.size())) target.runs.push_back({ends(false), -1, 1});
-      }
-    }
-  }
-
- private:
-  int ends(bool embedding) {
-    const bool tied_here = context_.model.tied_embeddings && context_.plan.pp == 1;
-    program_.blocks.push_back(embedding ? lower_embedding(context_)
-                                        : lower_head(context_, tied_here));
-    return static_cast<int>(program_.blocks.size()) - 1;
-  }
-
-  void layer(Chunk& chunk, int index, int in_chunk) {
-    const Model& model = context_.model;
-    const Plan& plan = context_.plan;
-    const bool all = plan.recompute == Recompute::full &&
-                     (plan.recompute_layers < 0 || in_chunk < plan.recompute_layers);
-    const auto key = std::make_tuple(kind_of(model, index), window_of(model, index), all);
-    auto found = layers_.find(key);
-    if (found == layers_.end()) {
-      program_.blocks.push_back(lower_layer(context_, std::get<0>(key), std::get<1>(key), all));
-      found = layers_.emplace(key, static_cast<int>(program_.blocks.size()) - 1).first;
-    }
-    if (!chunk.runs.empty() && chunk.runs.back().block == found->second) {
+Result<BlockLayout> lay_out_blocks(const Model& model, const Plan& plan, int64_t micro_batches) {
+  MESHPLAN_TRY(const std::vector<int> split, layers_per_virtual_stage(model, plan));
+  BlockLayout layout;
+  const auto index_of = [&](const BlockKind& kind) {
+    const auto found = std::find(layout.kinds.begin(), layout.kinds.end(), kind);
+    if (found != layout.kinds.end()) return static_cast<int>(found - layout.kinds.begin());
+    layout.kinds.push_back(kind);
+    return static_cast<int>(layout.kinds.size()) - 1;
+  };
+  const auto add = [&](Chunk& chunk, const BlockKind& kind, int layer) {
+    const int block = index_of(kind);
+    if (layer >= 0 && !chunk.runs.empty() && chunk.runs.back().block == block) {
       ++chunk.runs.back().count;
     } else {
-      chunk.runs.push_back({found->second, index, 1});
+      chunk.runs.push_back({block, layer, 1});
+    }
+  };
+  const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, micro_batches, plan.schedule_group};
+  std::vector<int> first(split.size() + 1, 0);
+  std::partial_sum(split.begin(), split.end(), first.begin() + 1);
+  layout.stages.assign(static_cast<size_t>(plan.pp),
+                       Stage{std::vector<Chunk>(static_cast<size_t>(plan.vpp))});
+  for (int stage = 0; stage < plan.pp; ++stage) {
+    for (int c = 0; c < plan.vpp; ++c) {
+      const auto v = static_cast<size_t>(virtual_stage(shape, stage, c));
+      Chunk& chunk = layout.stages[static_cast<size_t>(stage)].chunks[static_cast<size_t>(c)];
+      if (v == 0) add(chunk, {BlockKind::Role::embedding}, -1);
+      for (int i = 0; i < split[v]; ++i) {
+        const int layer = first[v] + i;
+        const bool recomputed = plan.recompute == Recompute::full &&
+                                (plan.recompute_layers < 0 || i < plan.recompute_layers);
+        add(chunk,
+            {BlockKind::Role::layer, kind_of(model, layer), window_of(model, layer), recomputed},
+            layer);
+      }
+      if (v + 1 == split.size()) add(chunk, {BlockKind::Role::head}, -1);
     }
   }
-
-  const LowerContext& context_;
-  Program& program_;
-  std::map<std::tuple<LayerKind, int64_t, bool>, int> layers_;
-};
-
-}  // namespace
+  return layout;
+}
 
 Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
                       const Trainer& trainer) {
-  MESHPLAN_TRY(const std::vector<int> split, layers_per_virtual_stage(model, plan));
+  const int64_t micro_batches = batch.micro_batches(plan);
+  MESHPLAN_TRY(BlockLayout layout, lay_out_blocks(model, plan, micro_batches));
   Program program{model, plan, batch, trainer};
   const LowerContext context{program.model, program.plan, program.batch, program.trainer};
-  program.schedule = {plan.schedule, plan.pp, plan.vpp, batch.micro_batches(plan),
-                      plan.schedule_group};
-  Assembly(context, program).stages(split);
+  program.schedule = {plan.schedule, plan.pp, plan.vpp, micro_batches, plan.schedule_group};
+  program.stages = std::move(layout.stages);
+  for (const BlockKind& kind : layout.kinds) {
+    program.blocks.push_back(lower_block(context, kind));
+    lay_out_states(context, program.blocks.back());
+  }
   program.boundary_bytes =
       plan.pp * plan.vpp > 1 ? context.own_tokens() * model.hidden * bytes_of(context.value()) : 0;
   program.tied_across_stages = model.tied_embeddings && plan.pp > 1;

@@ -14,11 +14,25 @@ namespace meshplan {
 Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
                       const Trainer& trainer);
 
-/// One transformer layer. recompute_all: plan.recompute == full and this layer is one of those
-/// that are recomputed. window: of this layer's attention, 0 = full.
-Block lower_layer(const LowerContext& context, LayerKind kind, int64_t window, bool recompute_all);
-Block lower_embedding(const LowerContext& context);
-Block lower_head(const LowerContext& context, bool tied_here);
+/// What distinguishes one block of a model from another under the same plan.
+struct BlockKind {
+  enum class Role : uint8_t { embedding, layer, head } role = Role::layer;
+  LayerKind layer = LayerKind::dense;
+  int64_t window = 0;       ///< of the layer's attention; 0 = full
+  bool recomputed = false;  ///< the whole layer runs forward again before its backward pass
+  bool operator==(const BlockKind&) const = default;
+};
+
+/// Which blocks run where; BlockRun::block is an index into kinds.
+struct BlockLayout {
+  std::vector<BlockKind> kinds;
+  std::vector<Stage> stages;
+};
+/// Errors of layers_per_virtual_stage.
+Result<BlockLayout> lay_out_blocks(const Model& model, const Plan& plan, int64_t micro_batches);
+
+/// A block's passes, its parameters not yet laid out (see lay_out_states).
+Block lower_block(const LowerContext& context, const BlockKind& kind);
 
 /// Layers of each virtual stage in model order. From plan.layer_split, else equal shares; where the
 /// count does not divide: first and last one less (Llama 3, section 3.3.2), else the first ones get
@@ -30,6 +44,10 @@ int64_t padded_vocabulary(const Model& model, const Plan& plan, const Trainer& t
 
 /// Share of the q_len * kv_len square that causal attention with a window looks at.
 double attention_work(int64_t sequence, int64_t window);
+
+// Ends of the model.
+Block lower_embedding(const LowerContext& context);
+Block lower_head(const LowerContext& context);
 
 // Parts of a layer; x is the normed input, own tokens.
 BufferId lower_attention(BlockBuilder& builder, BufferId x, int64_t window);

@@ -122,7 +122,7 @@ void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
 
 }  // namespace
 
-Block lower_head(const LowerContext& context, bool tied_here) {
+Block lower_head(const LowerContext& context) {
   const Model& model = context.model;
   const Plan& plan = context.plan;
   BlockBuilder builder(context, "head");
@@ -133,7 +133,8 @@ Block lower_head(const LowerContext& context, bool tied_here) {
   const int64_t vocab = padded_vocabulary(model, plan, context.trainer);
   const char* name = model.tied_embeddings ? "embed_tokens.weight" : "lm_head.weight";
   const Weight w = builder.parameter("head.weight", {{name, vocab}}, model.hidden, 0, true);
-  if (tied_here) builder.tie_last_parameter();
+  // On one stage the head is the embedding's table itself.
+  if (model.tied_embeddings && plan.pp == 1) builder.tie_last_parameter();
   const BufferId logits = builder.column("logits", Module::head, y, w);
   lower_loss(builder, logits, targets);
   return builder.finish(false);

@@ -38,7 +38,9 @@ struct Case {
   Trainer trainer = megatron_2022();
   Block layer(bool full = false) const {
     const LowerContext context{model, plan, batch, trainer};
-    return lower_layer(context, LayerKind::dense, 0, full);
+    Block block = lower_block(context, {BlockKind::Role::layer, LayerKind::dense, 0, full});
+    lay_out_states(context, block);
+    return block;
   }
 };
 
