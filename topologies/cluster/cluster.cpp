@@ -107,6 +107,7 @@ Result<Cluster> with_gpus(Cluster cluster, int64_t gpus) {
     cluster.nodes = 1;
     cluster.gpus_per_node = gpus;
     cluster.nvlink_domain_gpus = std::min(cluster.nvlink_domain_gpus, gpus);
+    cluster.degraded.clear();
     return cluster;
   }
   if (gpus % per_node != 0) {
@@ -119,7 +120,7 @@ Result<Cluster> with_gpus(Cluster cluster, int64_t gpus) {
                       fmt::format("{} or {} GPUs fill whole nodes", below, below + per_node)};
   }
   const int64_t nodes = gpus / per_node;
-  if (nodes > cluster.nodes && cluster.source.empty() == false)
+  if (nodes > cluster.nodes && !cluster.source.empty())
     cluster.assumed.push_back(
         fmt::format("nodes: {} where {} has {}; its fabric is taken to go on in the same way",
                     nodes, cluster.id, cluster.nodes));
@@ -139,6 +140,7 @@ Result<Cluster> with_gpus(Cluster cluster, int64_t gpus) {
                       used, domain, gpus));
     cluster.nvlink_domain_gpus = used;
   }
+  measure_degraded(cluster);
   return cluster;
 }
 

@@ -30,6 +30,14 @@ struct FabricTier {
   double latency_s = 0;         ///< one way, NIC to NIC, when this is the highest tier crossed
 };
 
+/// A unit whose uplink does not reach its rate: a failed NIC, a rack with half of its cables.
+struct Degraded {
+  int tier = -1;     ///< index in Cluster::tiers; -1: a node (NVLink domain in NVL72)
+  int64_t unit = 0;  ///< which one, from 0
+  double share = 1;  ///< of its uplink that works
+  double leaves_bytes_per_s_per_gpu = 0;  ///< out of the unit, by maximum flow (fabric.hpp)
+};
+
 struct Host {
   int cpu_cores = 0;  ///< physical, whole node
   int64_t memory_bytes = 0;
@@ -56,6 +64,7 @@ struct Cluster {
   bool rail_optimized = false;    ///< first tier: NIC i of all its nodes on the same switch
   std::vector<FabricTier> tiers;  ///< bottom first; the last one joins everything
   Host host;
+  std::vector<Degraded> degraded;  ///< irregular parts; empty in a sound machine
 
   std::string source;
   std::vector<std::string> assumed;  ///< printed with every answer

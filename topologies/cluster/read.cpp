@@ -3,6 +3,7 @@
 // bundled cluster of its GPU (or of its `base`) has, and each such key is noted in `assumed`.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <optional>
@@ -51,6 +52,25 @@ Status read_tiers(MapReader& in, std::vector<FabricTier>& out) {
     out.push_back(next);
   }
   if (!out.empty()) out.back().nodes = 0;  // what is above the last switch is not modelled
+  return Done{};
+}
+
+/// degraded: [{tier: node | <name of a tier>, unit: 3, share: 0.5}]
+Status read_degraded(MapReader& in, Cluster& out) {
+  std::vector<std::string> names = {"node"};
+  for (const FabricTier& tier : out.tiers) names.push_back(tier.name);
+  if (!out.tiers.empty()) names.pop_back();  // the last tier has no uplink
+  out.degraded.clear();
+  for (MapReader& part : in.maps("degraded")) {
+    Degraded next;
+    const std::string name = part.choice("tier", names);
+    next.tier = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin()) - 1;
+    next.unit = count(part, "unit", 0, std::nullopt);
+    next.share = part.positive("share");
+    if (next.share > 1) part.problem("share", "must be at most 1");
+    MESHPLAN_CHECK(part.finish());
+    out.degraded.push_back(next);
+  }
   return Done{};
 }
 
@@ -137,12 +157,14 @@ Result<Cluster> read(MapReader& in, const Cluster* base) {
         in.choice("network", {"infiniband", "roce", "efa", "omni-path", "slingshot", "ethernet"});
   if (!unstated("rail_optimized")) out.rail_optimized = in.boolean("rail_optimized");
   if (!unstated("tiers")) MESHPLAN_CHECK(read_tiers(in, out.tiers));
+  MESHPLAN_CHECK(read_degraded(in, out));
   unstated("host");
   MESHPLAN_CHECK(read_host(in.map("host"), complete, out.host));
   out.source = complete ? in.text("source") : in.text("source", "");
   for (auto& line : in.texts("assumed")) out.assumed.push_back(std::move(line));
   check(in, out);
   MESHPLAN_CHECK(in.finish());
+  measure_degraded(out);
   return out;
 }
 

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "topologies/fabric/fabric.hpp"
+
 namespace meshplan {
 namespace {
 
@@ -38,6 +40,24 @@ void put_gpu(Cluster& cluster, const Gpu& gpu) {
     cluster.nvlink_domain_gpus = 1;
   }
   cluster.gpu = gpu;
+}
+
+void measure_degraded(Cluster& cluster) {
+  const int64_t world = cluster.gpus();
+  std::vector<Degraded> kept;
+  for (Degraded part : cluster.degraded) {
+    const auto tier = static_cast<size_t>(part.tier);
+    const int64_t unit =
+        part.tier < 0 ? cluster.island_gpus() : cluster.tiers[tier].nodes * cluster.gpus_per_node;
+    if (part.unit * unit >= world || world <= unit) continue;
+    std::vector<int64_t> inside, outside;
+    for (int64_t rank = 0; rank < world; ++rank)
+      (rank / unit == part.unit ? inside : outside).push_back(rank);
+    part.leaves_bytes_per_s_per_gpu =
+        max_flow_bytes_per_s(cluster, inside, outside) / static_cast<double>(inside.size());
+    kept.push_back(part);
+  }
+  cluster.degraded = std::move(kept);
 }
 
 Result<Cluster> shaped_for(const Gpu& gpu, int64_t gpus_per_node) {

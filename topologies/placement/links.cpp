@@ -108,6 +108,22 @@ GroupLinks links_of(const Cluster& cluster, const GroupDims& dims, int64_t world
     if (joined && !leaves_rail) break;
     below = unit;
   }
+  // Degraded units: the same three limits with what the maximum flow leaves to each rank of them.
+  for (const Degraded& part : cluster.degraded) {
+    const int64_t unit =
+        part.tier < 0 ? island : unit_ranks(cluster, static_cast<size_t>(part.tier), world);
+    const Cover under = cover(dims, unit);
+    if (under.units == 1 || part.unit * unit >= world) continue;
+    const double each = part.leaves_bytes_per_s_per_gpu;
+    const double leaves_unit = total - static_cast<double>(under.members);
+    out.inter_bytes_per_s =
+        std::min(out.inter_bytes_per_s, each * static_cast<double>(under.members) /
+                                            static_cast<double>(out.ranks_per_node));
+    out.alltoall_inter_bytes_per_s =
+        std::min(out.alltoall_inter_bytes_per_s, each * leaves_node / leaves_unit);
+    p2p =
+        std::min(p2p, each * static_cast<double>(unit) / static_cast<double>(std::min(hop, unit)));
+  }
   // Neighbours in a chain: the worst pair leaves the node unless the group lies in one.
   out.p2p_bytes_per_s = p2p;
   out.p2p_nvlink = false;
