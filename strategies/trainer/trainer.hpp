@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // How does a generation of a trainer execute a plan: what is fused, kept, overlapped, rounded?
 //
-// Mechanisms only, read from strategies/data/trainers/<id>.yaml; no efficiency multipliers (a
-// fitted number is a global constant of costmodel). Lowering reads the kernels' half, the cost
-// model the overlap and host half, the memory estimate the allocator half.
+// Mechanisms only, read from strategies/data/trainers/<id>.yaml (one reader: trainer.cpp; a key
+// that a file leaves out has the default below); no efficiency multipliers (a fitted number is a
+// global constant of costmodel). `gradient` is what a plan that says nothing else gets. Lowering
+// reads the kernels' half, the cost model the overlap and host half, the memory estimate the
+// allocator half.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -17,24 +19,24 @@ namespace meshplan {
 enum class AttentionKernel { materialised, flash };  ///< scores in memory, or tiled in registers
 enum class OptimizerKernel { eager, foreach_, fused };
 enum class HostClass { eager, compiled, graph, native };  ///< who issues the kernels, see host.yaml
-enum class TpOverlap {
-  none,
-  bulk,
-  ring
-};  ///< none: exposed; bulk: dgrad/wgrad beside the
-    ///< collective; ring: chunked with the product itself
+/// none: exposed; bulk: input- or weight-gradient product beside the collective; ring: collective
+/// in chunks beside the product that makes or needs it.
+enum class TpOverlap { none, bulk, ring };
 
 struct Trainer {
   std::string id;
   std::string name;
-  std::string source;
+  std::vector<std::string> aliases;
+  std::string source;                ///< where the mechanisms are described, joined by "; "
+  std::vector<std::string> assumed;  ///< "key: why", for what no source states
   std::string rank_order = "tp-cp-ep-dp-pp";  ///< innermost first
 
   // Kernels.
   AttentionKernel attention = AttentionKernel::flash;
-  bool flash_latest = true;           ///< FA3/cuDNN where the GPU has it; false: FlashAttention-2
-  bool fused_softmax = true;          ///< scale+mask+softmax in one kernel (materialised attention)
-  bool fused_bias_activation = true;  ///< bias+GeLU, or SwiGLU, in one kernel
+  bool flash_latest = true;   ///< FA3/cuDNN where the GPU has it; false: FlashAttention-2
+  bool fused_softmax = true;  ///< scale+mask+softmax in one kernel (materialised attention)
+  int64_t fused_softmax_max_sequence = 0;  ///< longest row of that kernel; 0: any
+  bool fused_bias_activation = true;       ///< bias+GeLU, or SwiGLU, in one kernel
   bool fused_bias_dropout_add = true;
   bool fused_norm = true;
   bool fused_rope = true;
@@ -45,9 +47,11 @@ struct Trainer {
   OptimizerKernel optimizer = OptimizerKernel::fused;
 
   // Number formats.
+  std::vector<DType> compute = {DType::bf16, DType::fp16};  ///< what products may be done in
   DType gradient = DType::fp32;  ///< what weight gradients are accumulated in
   DType reduce = DType::fp32;    ///< what gradients are reduced in
-  bool master_weights = true;    ///< fp32 copy beside 16-bit weights
+  bool master_weights = true;    ///< fp32 copy beside 16-bit weights; false with fp32 moments: the
+                                 ///< (sharded) weights are fp32 themselves and are cast when used
   DType optimizer_moment = DType::fp32;
   DType logits = DType::fp32;  ///< what the loss is computed in
   bool pad_vocabulary = true;  ///< to a multiple of 128 * tp
@@ -61,7 +65,9 @@ struct Trainer {
   bool overlap_ep = false;                ///< expert all-to-all beside compute
   int fsdp_prefetch = 1;                  ///< units gathered ahead
   bool reduce_every_micro_batch = false;  ///< FSDP without no_sync reduces after every backward
-  double bucket_bytes = 0;                ///< gradients per reduction; 0: one layer
+  bool zero1_all_reduces = false;  ///< zero 1 reduces whole gradients to all ranks instead of
+                                   ///< scattering them
+  double bucket_bytes = 0;         ///< gradients per reduction; 0: one layer
 
   // Host.
   HostClass host = HostClass::eager;
@@ -72,20 +78,35 @@ struct Trainer {
   bool deallocate_pipeline_outputs = true;
   bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or
                                           ///< per-op policy (torchtitan: every second product)
+  bool gradient_copy_at_step = false;     ///< fp32 copy of 16-bit gradients while stepping
   double allocator_slack = 0.03;          ///< fragmentation as a share of activations (assumed)
   int64_t context_bytes = 900LL << 20;    ///< CUDA context and libraries
   int64_t workspace_bytes = 256LL << 20;  ///< cuBLAS, cuDNN
   int64_t nccl_bytes_per_group = 200LL << 20;  ///< buffers of one communicator
 
-  std::vector<std::string> schedules = {"gpipe", "1f1b", "interleaved"};
+  // Plans it accepts.
+  std::vector<std::string> schedules = {"gpipe", "1f1b", "interleaved"};  ///< see schedule.hpp
   int max_zero = 3;
+  bool tensor_parallel = true;
+  bool pipeline_parallel = true;
   bool expert_parallel = true;
   bool context_parallel = true;
+  std::vector<std::string> context_parallel_kinds = {"all-gather", "ring", "all-to-all"};
+  bool hybrid_shard = true;  ///< copies of sharded groups (HSDP)
+  bool optimizer_offload = true;
   std::vector<std::string> rules;  ///< ids of the rules it imposes, see strategies/rules
 };
 
-/// By id; ErrorKind::usage with the nearest known id otherwise.
+/// By id or alias; ErrorKind::usage with the nearest known id otherwise.
 Result<Trainer> find_trainer(const std::string& id);
+
+/// A trainer file of our own schema; ErrorKind::input with file, line and key.
+Result<Trainer> read_trainer(const std::string& path);
+
+/// What is taken when no trainer is named: megatron-core, the newest generation of Megatron-LM.
+/// Error only when the data files are missing.
+Result<Trainer> default_trainer();
+constexpr const char* kDefaultTrainer = "megatron-core";
 
 /// All bundled trainers, sorted by id.
 Result<std::vector<Trainer>> all_trainers();

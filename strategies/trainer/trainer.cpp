@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/trainer/trainer.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "strategies/plan/plan.hpp"
+#include "strategies/rules/rules.hpp"
+#include "topologies/base/files.hpp"
+#include "topologies/base/nearest.hpp"
+#include "topologies/base/reader.hpp"
+
+namespace meshplan {
+namespace {
+
+std::string folder() { return data_root() + "/strategies/data/trainers"; }
+
+const std::vector<std::string> kFormats = {"fp32", "bf16", "fp16", "fp8"};
+
+std::optional<DType> dtype_from(const std::string& word) {
+  for (const DType type : {DType::fp32, DType::bf16, DType::fp16, DType::fp8})
+    if (word == name_of(type)) return type;
+  return std::nullopt;
+}
+
+DType format(MapReader& map, const std::string& key, DType fallback) {
+  return dtype_from(map.choice(key, kFormats, name_of(fallback))).value_or(fallback);
+}
+
+Status read_kernels(MapReader map, Trainer& t) {
+  t.attention = map.choice("attention", {"flash", "materialised"}, "flash") == "flash"
+                    ? AttentionKernel::flash
+                    : AttentionKernel::materialised;
+  t.flash_latest = map.boolean("flash_latest", t.flash_latest);
+  t.fused_softmax = map.boolean("fused_softmax", t.fused_softmax);
+  t.fused_softmax_max_sequence = map.integer("fused_softmax_max_sequence", 0);
+  t.fused_bias_activation = map.boolean("fused_bias_activation", t.fused_bias_activation);
+  t.fused_bias_dropout_add = map.boolean("fused_bias_dropout_add", t.fused_bias_dropout_add);
+  t.fused_norm = map.boolean("fused_norm", t.fused_norm);
+  t.fused_rope = map.boolean("fused_rope", t.fused_rope);
+  t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
+  t.compiled = map.boolean("compiled", t.compiled);
+  t.dropout = map.boolean("dropout", t.dropout);
+  t.wgrad_accumulation_fused = map.boolean("wgrad_accumulation_fused", t.wgrad_accumulation_fused);
+  const std::string optimizer = map.choice("optimizer", {"eager", "foreach", "fused"}, "fused");
+  t.optimizer = optimizer == "eager"     ? OptimizerKernel::eager
+                : optimizer == "foreach" ? OptimizerKernel::foreach_
+                                         : OptimizerKernel::fused;
+  return map.finish();
+}
+
+Status read_formats(MapReader map, Trainer& t) {
+  if (map.has("compute")) t.compute.clear();
+  for (const std::string& word : map.texts("compute")) {
+    const auto type = dtype_from(word);
+    if (!type)
+      map.problem("compute", "unknown format '" + word + "'", suggest(word, kFormats));
+    else
+      t.compute.push_back(*type);
+  }
+  t.gradient = format(map, "gradient", t.gradient);
+  t.reduce = format(map, "reduce", t.reduce);
+  t.master_weights = map.boolean("master_weights", t.master_weights);
+  t.optimizer_moment = format(map, "optimizer_moment", t.optimizer_moment);
+  t.logits = format(map, "logits", t.logits);
+  t.pad_vocabulary = map.boolean("pad_vocabulary", t.pad_vocabulary);
+  return map.finish();
+}
+
+Status read_overlap(MapReader map, Trainer& t) {
+  const std::string tp = map.choice("tp", {"none", "bulk", "ring"}, "none");
+  t.tp_overlap = tp == "none" ? TpOverlap::none : tp == "bulk" ? TpOverlap::bulk : TpOverlap::ring;
+  t.overlap_grad_reduce = map.boolean("grad_reduce", t.overlap_grad_reduce);
+  t.overlap_param_gather = map.boolean("param_gather", t.overlap_param_gather);
+  t.overlap_p2p = map.boolean("p2p", t.overlap_p2p);
+  t.overlap_cp = map.boolean("cp", t.overlap_cp);
+  t.overlap_ep = map.boolean("ep", t.overlap_ep);
+  t.fsdp_prefetch = static_cast<int>(map.integer("fsdp_prefetch_units", t.fsdp_prefetch));
+  t.reduce_every_micro_batch = map.boolean("reduce_every_micro_batch", t.reduce_every_micro_batch);
+  t.zero1_all_reduces = map.boolean("zero1_all_reduces", t.zero1_all_reduces);
+  t.bucket_bytes = map.number("bucket_bytes", t.bucket_bytes);
+  return map.finish();
+}
+
+Status read_host(MapReader map, Trainer& t) {
+  const std::vector<std::string> names = {"eager", "compiled", "graph", "native"};
+  const auto found =
+      std::find(names.begin(), names.end(), map.choice("class", names, names.front()));
+  t.host = static_cast<HostClass>(found - names.begin());
+  t.sync_points_per_step =
+      static_cast<int>(map.integer("sync_points_per_step", t.sync_points_per_step));
+  return map.finish();
+}
+
+Status read_memory(MapReader map, Trainer& t) {
+  t.sequence_parallel_default = map.boolean("sequence_parallel_default", true);
+  t.deallocate_pipeline_outputs = map.boolean("deallocate_pipeline_outputs", true);
+  t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);
+  t.gradient_copy_at_step = map.boolean("gradient_copy_at_step", t.gradient_copy_at_step);
+  t.allocator_slack = map.number("allocator_slack_share", t.allocator_slack);
+  t.context_bytes = map.integer("context_bytes", t.context_bytes);
+  t.workspace_bytes = map.integer("workspace_bytes", t.workspace_bytes);
+  t.nccl_bytes_per_group = map.integer("nccl_bytes_per_group", t.nccl_bytes_per_group);
+  return map.finish();
+}
+
+/// Every word of a list must be one of `known`.
+void check_words(MapReader& map, const std::string& key, const std::vector<std::string>& words,
+                 const std::vector<std::string>& known) {
+  for (const auto& word : words)
+    if (std::find(known.begin(), known.end(), word) == known.end())
+      map.problem(key, "unknown value '" + word + "'", suggest(word, known));
+}
+
+Status read_plans(MapReader map, Trainer& t) {
+  if (map.has("schedules")) t.schedules = map.texts("schedules");
+  std::vector<std::string> kinds;
+  for (int i = 0; i < kScheduleKinds; ++i)
+    kinds.emplace_back(name_of(static_cast<ScheduleKind>(i)));
+  check_words(map, "schedules", t.schedules, kinds);
+  t.max_zero = static_cast<int>(map.integer("max_zero", t.max_zero));
+  t.tensor_parallel = map.boolean("tensor_parallel", t.tensor_parallel);
+  t.pipeline_parallel = map.boolean("pipeline_parallel", t.pipeline_parallel);
+  if (map.has("context_parallel")) t.context_parallel_kinds = map.texts("context_parallel");
+  check_words(map, "context_parallel", t.context_parallel_kinds,
+              {to_text(ContextParallel::all_gather), to_text(ContextParallel::ring),
+               to_text(ContextParallel::all_to_all)});
+  t.context_parallel = !t.context_parallel_kinds.empty();
+  t.expert_parallel = map.boolean("expert_parallel", t.expert_parallel);
+  t.hybrid_shard = map.boolean("hybrid_shard", t.hybrid_shard);
+  t.optimizer_offload = map.boolean("optimizer_offload", t.optimizer_offload);
+  t.rules = map.texts("rules");
+  check_words(map, "rules", t.rules, trainer_rule_names());
+  return map.finish();
+}
+
+}  // namespace
+
+Result<Trainer> read_trainer(const std::string& path) {
+  MESHPLAN_TRY(MapReader file, MapReader::open(path));
+  Trainer t;
+  t.id = file.text("id");
+  t.name = file.text("name");
+  t.aliases = file.texts("aliases");
+  t.source = fmt::format("{}", fmt::join(file.texts("source"), "; "));
+  if (t.source.empty()) file.problem("source", "a trainer needs at least one source");
+  t.assumed = file.texts("assumed");
+  t.rank_order = file.text("rank_order", t.rank_order);
+  MESHPLAN_CHECK(read_kernels(file.map("kernels"), t));
+  MESHPLAN_CHECK(read_formats(file.map("formats"), t));
+  MESHPLAN_CHECK(read_overlap(file.map("overlap"), t));
+  MESHPLAN_CHECK(read_host(file.map("host"), t));
+  MESHPLAN_CHECK(read_memory(file.map("memory"), t));
+  MESHPLAN_CHECK(read_plans(file.map("plans"), t));
+  MESHPLAN_CHECK(file.finish());
+  return t;
+}
+
+Result<std::vector<Trainer>> all_trainers() {
+  std::vector<Trainer> all;
+  for (const auto& path : files_in(folder(), ".yaml")) {
+    MESHPLAN_TRY(Trainer trainer, read_trainer(path));
+    all.push_back(std::move(trainer));
+  }
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  return all;
+}
+
+Result<Trainer> find_trainer(const std::string& id) {
+  // The file is named after the id; only aliases need all files.
+  const bool plain = id.find_first_of("/\\") == std::string::npos;
+  const std::string path = folder() + "/" + id + ".yaml";
+  if (plain && !id.empty() && std::filesystem::exists(path)) return read_trainer(path);
+  MESHPLAN_TRY(const std::vector<Trainer> all, all_trainers());
+  std::vector<std::string> names;
+  for (const Trainer& trainer : all) {
+    names.push_back(trainer.id);
+    for (const auto& alias : trainer.aliases) {
+      if (alias == id) return trainer;
+      names.push_back(alias);
+    }
+  }
+  return Diagnostic{ErrorKind::usage, "unknown trainer", "--trainer", id, {}, suggest(id, names)};
+}
+
+Result<Trainer> default_trainer() { return find_trainer(kDefaultTrainer); }
+
+}  // namespace meshplan

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "strategies/trainer/trainer.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+#include "strategies/rules/rules.hpp"
+#include "tests/unit/catch.hpp"
+
+using namespace meshplan;
+
+TEST_CASE("every trainer of the published runs is bundled, and each file names its sources") {
+  for (const char* id :
+       {"aleph-alpha",   "deepspeed",     "fair-fsdp",          "fsdp1",           "fsdp2",
+        "internevo",     "jax",           "llama3-meta",        "llm-foundry",     "llm.c",
+        "megatron-2020", "megatron-2021", "megatron-2022",      "megatron-core",   "nanotron",
+        "nemo-2022",     "pytorch-eager", "megatron-deepspeed", "mlperf-megatron", "torchtitan",
+        "torchtune",     "meshplan"}) {
+    const auto trainer = find_trainer(id);
+    INFO(id << (trainer.ok() ? "" : render(trainer.error())));
+    REQUIRE(trainer.ok());
+    CHECK(trainer->id == id);
+    CHECK(trainer->source.size() > 30);
+  }
+}
+
+TEST_CASE("mechanisms that the sources state") {
+  const Trainer sc21 = *find_trainer("megatron-2021");
+  CHECK(sc21.attention == AttentionKernel::materialised);
+  CHECK(sc21.dropout);
+  CHECK_FALSE(sc21.overlap_grad_reduce);
+  CHECK_FALSE(sc21.sequence_parallel_default);
+  CHECK(find_trainer("megatron-2022")->recompute_core_attention);
+  const Trainer meta = *find_trainer("llama3-meta");
+  CHECK(meta.gradient == DType::fp32);
+  CHECK(meta.rank_order == "tp-cp-pp-dp");
+  CHECK(meta.context_parallel_kinds == std::vector<std::string>{"all-gather"});
+  CHECK_FALSE(find_trainer("torchtitan")->master_weights);
+  CHECK(find_trainer("llm.c")->host == HostClass::native);
+  CHECK(find_trainer("aleph-alpha")->zero1_all_reduces);
+  const Trainer own = *find_trainer("meshplan");
+  CHECK(own.compute.front() == DType::fp32);
+  CHECK(own.context_bytes == 0);
+}
+
+TEST_CASE("trainers are found by alias, the default is one of them, a misspelt one is answered") {
+  CHECK(find_trainer("nemo")->id == "megatron-core");
+  CHECK(default_trainer()->id == kDefaultTrainer);
+  const auto misspelt = find_trainer("torchtitn");
+  REQUIRE_FALSE(misspelt.ok());
+  CHECK(misspelt.error().kind == ErrorKind::usage);
+  CHECK(misspelt.error().hint == "did you mean 'torchtitan'?");
+  CHECK_FALSE(find_trainer("").ok());
+  CHECK_FALSE(find_trainer("../trainers/meshplan").ok());
+}
+
+TEST_CASE("a trainer file with a misspelt key, rule or schedule is refused with its line") {
+  const auto refused = [](const std::string& text) {
+    const auto path = std::filesystem::temp_directory_path() / "meshplan_trainer_test.yaml";
+    std::ofstream(path) << "id: x\nname: X\nsource: [a paper]\n" << text;
+    const auto trainer = read_trainer(path.string());
+    std::filesystem::remove(path);
+    return trainer.ok() ? Diagnostic{} : trainer.error();
+  };
+  CHECK(refused("plans:\n  max_zero: 1\n").message.empty());
+  const Diagnostic key = refused("kernels:\n  fused_nrm: true\n");
+  CHECK(key.hint == "did you mean 'fused_norm'?");
+  CHECK(key.where.find(":5: kernels.fused_nrm") != std::string::npos);
+  CHECK(refused("plans:\n  rules: [even-layer]\n").hint == "did you mean 'even-layers'?");
+  CHECK(refused("plans:\n  schedules: [1f2b]\n").hint == "did you mean '1f1b'?");
+  CHECK(refused("formats:\n  gradient: fp33\n").kind == ErrorKind::input);
+}
