@@ -93,6 +93,10 @@ Result<std::vector<Cluster>> all_clusters();
 Result<Cluster> read_cluster(const std::string& path);
 Result<Cluster> parse_cluster(const std::string& text, const std::string& name);
 
+/// As a cluster file that states every key; read_cluster gives the same cluster back.
+std::string to_yaml(const Cluster& cluster);
+const char* name_of(NodeLink link);
+
 /// What a published run states of its machine; empty text and 0 mean not stated.
 struct ClusterFacts {
   std::string gpu;  ///< id or alias

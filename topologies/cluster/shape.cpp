@@ -119,6 +119,15 @@ Result<Cluster> cluster_of(const ClusterFacts& facts) {
   } else if (facts.gpus > out.gpus_per_node) {
     out.assumed.push_back(fmt::format("nic_gb_per_s_per_direction: not stated, as {}", out.id));
   }
+  if (facts.gpus > out.gpus_per_node && facts.gpus % out.gpus_per_node != 0) {
+    // 12 GPUs on nodes of 8: the fewest nodes that share them evenly, each with all of its NICs.
+    int64_t nodes = facts.gpus / out.gpus_per_node + 1;
+    while (facts.gpus % nodes != 0) ++nodes;
+    out.assumed.push_back(
+        fmt::format("gpus_per_node: {} of {} used", facts.gpus / nodes, out.gpus_per_node));
+    out.gpus_per_node = facts.gpus / nodes;
+    if (out.nvlink_domain_gpus > 1) out.nvlink_domain_gpus = out.gpus_per_node;
+  }
   return with_gpus(std::move(out), facts.gpus);
 }
 

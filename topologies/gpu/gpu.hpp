@@ -17,7 +17,7 @@ struct Gpu {
   std::string id;                    ///< canonical, e.g. "h100-sxm5-80gb"; names the file
   std::string name;                  ///< as the vendor prints it
   std::vector<std::string> aliases;  ///< from topologies/data/gpu-aliases.yaml
-  std::string family;                ///< volta, ampere, ada, hopper, blackwell, cdna3
+  std::string family;  ///< volta, ampere, ada, hopper, blackwell, cdna2, cdna3, xe-hpc
   double compute_capability = 0;
   int sm_count = 0;
 
@@ -33,7 +33,7 @@ struct Gpu {
   int64_t l2_bytes = 0;
 
   double nvlink_bytes_per_s =
-      0;                        ///< all links of one GPU, per direction; 0: none. xGMI counts here
+      0;                        ///< all links of one GPU, per direction; 0: none; xGMI, Xe Link too
   double pcie_bytes_per_s = 0;  ///< per direction
   double c2c_bytes_per_s = 0;   ///< to the host CPU by NVLink-C2C, per direction; 0: none
 

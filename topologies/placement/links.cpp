@@ -91,7 +91,9 @@ GroupLinks links_of(const Cluster& cluster, const GroupDims& dims, int64_t world
       // below * nic / k, so the group has members * nic / k there and ranks_per_node * nic at a
       // node; per rank of a node that is nic * (nodes in the unit) / k.
       const double nodes_under =
-          static_cast<double>(under.members) / static_cast<double>(out.ranks_per_node);
+          out.same_rail || !cluster.rail_optimized
+              ? static_cast<double>(under.members) / static_cast<double>(out.ranks_per_node)
+              : 1;  // a ring that changes rails passes the spine at every node
       out.inter_bytes_per_s = std::min(out.inter_bytes_per_s, nic * nodes_under / k);
       const double leaves_unit = total - static_cast<double>(under.members);
       if (leaves_unit > 0)

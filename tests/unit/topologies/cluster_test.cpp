@@ -93,6 +93,31 @@ TEST_CASE("a user's file states what differs, the rest is noted as assumed") {
   CHECK(noted);
 }
 
+TEST_CASE("a cluster that is written reads back the same") {
+  const auto clusters = all_clusters();
+  for (const Cluster& cluster : *clusters) {
+    const std::string text = to_yaml(cluster);
+    CAPTURE(text);
+    const auto back = parse_cluster(text, "back.yaml");
+    REQUIRE(back.ok());
+    CHECK(to_yaml(*back) == text);
+    CHECK(back->id == cluster.id);
+    CHECK(back->gpu.id == cluster.gpu.id);
+    CHECK(back->assumed == cluster.assumed);
+    CHECK(back->intra_rate(2) == Approx(cluster.intra_rate(2)));
+    CHECK(back->nic_bytes_per_s == Approx(cluster.nic_bytes_per_s));
+    CHECK(back->tiers.size() == cluster.tiers.size());
+    CHECK(back->tiers.back().latency_s == Approx(cluster.tiers.back().latency_s));
+    CHECK(back->host.memory_bytes == cluster.host.memory_bytes);
+  }
+  const std::string sick =
+      "base: dgx-h100\nnodes: 64\ndegraded:\n  - {tier: rail-leaf, unit: 1, share: 0.25}\n";
+  const Cluster cluster = *parse_cluster(sick, "sick.yaml");
+  const Cluster back = *parse_cluster(to_yaml(cluster), "back.yaml");
+  REQUIRE(back.degraded.size() == 1);
+  CHECK(back.degraded[0].leaves_bytes_per_s_per_gpu == Approx(12.5e9));
+}
+
 TEST_CASE("faults in a user's file come with file, line and key") {
   const auto negative =
       parse_cluster("gpu: H100\nnodes: 4\nnic_gb_per_s_per_direction: -50\n", "bad.yaml");
@@ -158,6 +183,13 @@ TEST_CASE("facts of published runs") {
   const Cluster nvl = *cluster_of(rack);
   CHECK(nvl.intra_bytes_per_s == Approx(900e9));
   CHECK(nvl.nvlink_domain_gpus == 64);
+
+  ClusterFacts odd = rack;
+  odd.gpu = "A100";
+  odd.gpus = 12;
+  odd.gpus_per_node = 8;
+  CHECK(cluster_of(odd)->nodes == 2);
+  CHECK(cluster_of(odd)->gpus_per_node == 6);
 
   ClusterFacts pcie;
   pcie.gpu = "a100-pcie-80gb";
