@@ -144,7 +144,8 @@ struct Core {
     const BufferId p = builder.value("probabilities", batch * s, s);
     const int64_t elements = batch * s * s;
     const int64_t bytes = builder.at(p).bytes();
-    const bool fused = context().trainer.fused_softmax;
+    const int64_t longest = context().trainer.fused_softmax_max_sequence;
+    const bool fused = context().trainer.fused_softmax && (longest == 0 || s <= longest);
     builder.forward(BatchedGemm{batch, s, s, d}, kModule, {q, k}, {scores});
     builder.forward(Softmax{Pass::forward, batch * s, s, fused}, kModule, {scores}, {p});
     BufferId used = p, mask = -1;

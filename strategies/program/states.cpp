@@ -122,7 +122,12 @@ class StateLayout {
       collective(Phase::reduce, CollectiveOp::all_reduce, Group::tp, part, part,
                  flat.partial_elements, block_.buffer(flat.gradient).dtype);
     }
-    if (plan().zero >= 1) {
+    if (plan().zero == 1 && context_.trainer.zero1_all_reduces) {
+      for (const Group group : {flat.shard, flat.replicate}) {
+        collective(Phase::reduce, CollectiveOp::all_reduce, group, flat.gradient, flat.gradient,
+                   flat.elements, reduce);
+      }
+    } else if (plan().zero >= 1) {
       collective(Phase::reduce, CollectiveOp::reduce_scatter, flat.shard, flat.gradient,
                  flat.gradient_shard, flat.elements, reduce);
       collective(Phase::reduce, CollectiveOp::all_reduce, flat.replicate, flat.gradient_shard,
