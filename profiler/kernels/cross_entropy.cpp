@@ -44,20 +44,16 @@ void cross_entropy_sum(Workers& workers, const VocabularyShard& shard, const T* 
       for (int64_t c = 0; c < cols; ++c) total += fast_exp(x[c] - shift);
       sum[r] = total;
       const int64_t own = targets[r] - shard.begin;
-      target[r] = targets[r] >= 0 && own >= 0 && own < cols ? x[own] - shift : T(0);
+      target[r] = own >= 0 && own < cols ? x[own] - shift : T(0);
     }
   });
 }
 
 template <class T>
-double cross_entropy_loss(int64_t tokens, const int32_t* targets, const T* sum, const T* target,
-                          int64_t* counted) {
+double cross_entropy_loss(int64_t tokens, const T* sum, const T* target) {
   double loss = 0;
-  *counted = 0;
   for (int64_t r = 0; r < tokens; ++r) {
-    if (targets[r] < 0) continue;
     loss += std::log(static_cast<double>(sum[r])) - static_cast<double>(target[r]);
-    ++*counted;
   }
   return loss;
 }
@@ -71,10 +67,6 @@ void cross_entropy_gradient(Workers& workers, const VocabularyShard& shard, T fa
     for (int64_t r = begin; r < end; ++r) {
       const T* x = logits + r * shard.columns;
       T* out = dlogits + r * shard.columns;
-      if (targets[r] < 0) {
-        std::fill_n(out, shard.columns, T(0));
-        continue;
-      }
       const T shift = maximum[r];
       const T share = factor / sum[r];
 #pragma omp simd
@@ -90,7 +82,7 @@ void cross_entropy_gradient(Workers& workers, const VocabularyShard& shard, T fa
   template void cross_entropy_maximum<T>(Workers&, const VocabularyShard&, const T*, T*);        \
   template void cross_entropy_sum<T>(Workers&, const VocabularyShard&, const T*, const int32_t*, \
                                      const T*, T*, T*);                                          \
-  template double cross_entropy_loss<T>(int64_t, const int32_t*, const T*, const T*, int64_t*);  \
+  template double cross_entropy_loss<T>(int64_t, const T*, const T*);                            \
   template void cross_entropy_gradient<T>(Workers&, const VocabularyShard&, T, const T*,         \
                                           const int32_t*, const T*, const T*, T*);
 MESHPLAN_INSTANTIATE(float)

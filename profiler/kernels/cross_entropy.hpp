@@ -7,7 +7,7 @@
 //   sum       s = sum of exp(x - m), t = x[target] - m or 0     -> all-reduce (sum)
 //   loss      sum over tokens of log(s) - t
 //   gradient  dx = factor * (exp(x - m) / s - [target])
-// Targets below 0 (HF uses -100) are left out: no loss, no gradient.
+// Every token has a target: rows to be left out are for the caller to leave out.
 #pragma once
 #include <cstdint>
 
@@ -30,10 +30,9 @@ template <class T>
 void cross_entropy_sum(Workers& workers, const VocabularyShard& shard, const T* logits,
                        const int32_t* targets, const T* maximum, T* sum, T* target);
 
-/// Sum (not mean) of the losses, in double and in token order. counted: tokens with a target.
+/// Sum (not mean) of the losses of all tokens, in double and in token order.
 template <class T>
-double cross_entropy_loss(int64_t tokens, const int32_t* targets, const T* sum, const T* target,
-                          int64_t* counted);
+double cross_entropy_loss(int64_t tokens, const T* sum, const T* target);
 
 /// dlogits may be logits.
 template <class T>

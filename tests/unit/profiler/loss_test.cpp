@@ -61,18 +61,14 @@ double sharded_loss(Workers& workers, const Doubles& logits, const std::vector<i
       }
     }
   }
-  int64_t counted = 0;
-  const double loss =
-      cross_entropy_loss(kTokens, targets.data(), sum.data(), target.data(), &counted);
-  CHECK(counted == 5);
-  return factor * loss;
+  return factor * cross_entropy_loss(kTokens, sum.data(), target.data());
 }
 
 TEST_CASE("cross-entropy: equal logits, shards, padding, gradient") {
   Workers workers(2);
-  const std::vector<int32_t> targets = {0, 9, 3, -100, 5, 6};
+  const std::vector<int32_t> targets = {0, 9, 3, 1, 5, 6};
   const Doubles equal(static_cast<size_t>(kTokens * 12), 2.5);
-  CHECK(sharded_loss(workers, equal, targets, 1, 0.2, nullptr) == Approx(std::log(10.0)));
+  CHECK(sharded_loss(workers, equal, targets, 1, 0.5, nullptr) == Approx(3 * std::log(10.0)));
 
   Doubles logits = random_values(kTokens * 12, 1, -5, 5);
   for (int64_t r = 0; r < kTokens; ++r) logits[static_cast<size_t>(r * 12 + 11)] = 1e30;  // padding
@@ -83,7 +79,8 @@ TEST_CASE("cross-entropy: equal logits, shards, padding, gradient") {
     CHECK(test::relative_error(cut, gradient) < 1e-14);
   }
   CHECK(gradient[11] == 0);
-  CHECK(std::all_of(gradient.begin() + 36, gradient.begin() + 48, [](double g) { return g == 0; }));
+  CHECK(gradient[1] > 0);
+  CHECK(gradient[0] < 0);  // the target
   Doubles existing = columns(logits, 0, 12);
   for (int64_t r = 0; r < kTokens; ++r) existing[static_cast<size_t>(r * 12 + 11)] = 0;
   test::check_gradient(existing, gradient,
