@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/profile/kernel_config.hpp"
+
+#include <map>
+
+#include "topologies/base/files.hpp"
+#include "topologies/base/nearest.hpp"
+#include "topologies/base/reader.hpp"
+
+namespace meshplan {
+namespace {
+
+Stream stream(MapReader& in, const std::string& key) {
+  MapReader map = in.map(key);
+  Stream out;
+  out.fixed_s = map.number("fixed_us") * 1e-6;
+  out.share = map.positive("share");
+  if (const auto status = map.finish(); !status.ok()) in.problem(key, status.error().message);
+  return out;
+}
+
+KernelConfig table(MapReader& in, std::string& kernel) {
+  KernelConfig out;
+  out.id = in.text("id");
+  out.gemm = in.text("gemm");
+  out.gemm_fp8 = in.text("gemm_fp8", "");
+  out.attention = in.text("attention");
+  kernel = in.choice("attention_kernel", {"flash2", "flash3", "blackwell"});
+  out.sm_count = static_cast<int>(in.positive("sm_count"));
+  out.flops_per_s = in.positive("bf16_dense_tflop_per_s") * 1e12;
+  out.bytes_per_s = in.positive("memory_gb_per_s") * 1e9;
+  out.power_limit_w = in.positive("power_limit_w");
+  out.wave_share = in.number("wave_share");
+  out.training_clock_share = in.positive("training_clock_share");
+  in.text("training_clock_source");
+  return out;
+}
+
+/// All tables of the file with the constants that they share.
+Result<std::vector<KernelConfig>> read_all() {
+  MESHPLAN_TRY(MapReader in, MapReader::open(data_root() + "/costmodel/data/kernels.yaml"));
+  std::map<std::string, AttentionKernelFacts> kernels;
+  for (MapReader& map : in.maps("attention_kernels")) {
+    AttentionKernelFacts facts;
+    const std::string id = map.text("id");
+    facts.forward = map.positive("forward");
+    facts.backward = map.positive("backward");
+    facts.fill = map.positive("fill");
+    kernels[id] = facts;
+    MESHPLAN_CHECK(map.finish());
+  }
+  in.text("attention_source");
+  std::vector<KernelConfig> out;
+  std::vector<std::string> kernel;
+  for (MapReader& map : in.maps("tables")) {
+    kernel.emplace_back();
+    out.push_back(table(map, kernel.back()));
+    MESHPLAN_CHECK(map.finish());
+  }
+  MapReader layouts = in.map("layouts");
+  layouts.text("source");
+  KernelConfig shared;
+  shared.power_exponent = in.positive("power_exponent");
+  in.text("power_exponent_source");
+  shared.grouped_share = in.positive("grouped_share");
+  in.text("grouped_source");
+  shared.unaligned_slowdown = in.positive("unaligned_slowdown");
+  in.text("unaligned_source");
+  MapReader streams = in.map("streams");
+  streams.text("source");
+  shared.elementwise = stream(streams, "elementwise");
+  shared.norm_forward = stream(streams, "norm_forward");
+  shared.norm_backward = stream(streams, "norm_backward");
+  shared.norm_forward_eager = stream(streams, "norm_forward_eager");
+  shared.norm_backward_eager = stream(streams, "norm_backward_eager");
+  shared.random_rows = stream(streams, "random_rows");
+  MESHPLAN_CHECK(streams.finish());
+  KernelConfig ampere, other;
+  for (auto [into, key] : {std::pair{&ampere, "ampere"}, std::pair{&other, "other"}}) {
+    MapReader map = layouts.map(key);
+    into->input_gradient = map.positive("input_gradient");
+    into->weight_gradient = map.positive("weight_gradient");
+    into->weight_gradient_fp32 = map.positive("weight_gradient_fp32");
+    MESHPLAN_CHECK(map.finish());
+  }
+  MESHPLAN_CHECK(layouts.finish());
+  for (size_t i = 0; i < out.size(); ++i) {
+    KernelConfig& c = out[i];
+    const KernelConfig& layout = kernel[i] == "flash2" ? ampere : other;
+    c.input_gradient = layout.input_gradient;
+    c.weight_gradient = layout.weight_gradient;
+    c.weight_gradient_fp32 = layout.weight_gradient_fp32;
+    c.power_exponent = shared.power_exponent;
+    c.grouped_share = shared.grouped_share;
+    c.unaligned_slowdown = shared.unaligned_slowdown;
+    c.elementwise = shared.elementwise;
+    c.norm_forward = shared.norm_forward;
+    c.norm_backward = shared.norm_backward;
+    c.norm_forward_eager = shared.norm_forward_eager;
+    c.norm_backward_eager = shared.norm_backward_eager;
+    c.random_rows = shared.random_rows;
+    c.attention_latest = kernels[kernel[i]];
+    c.attention_flash2 = kernels[kernel[i] == "flash3" ? "flash2-hopper" : kernel[i]];
+  }
+  MESHPLAN_CHECK(in.finish());
+  return out;
+}
+
+}  // namespace
+
+Result<KernelConfig> KernelConfig::find(const std::string& id) {
+  MESHPLAN_TRY(const auto all, read_all());
+  std::vector<std::string> known;
+  for (const auto& config : all) {
+    if (config.id == id) return config;
+    known.push_back(config.id);
+  }
+  return Diagnostic{ErrorKind::input,  "unknown kernel table", "kernel_table", id, {},
+                    suggest(id, known)};
+}
+
+Result<std::vector<std::string>> KernelConfig::ids() {
+  MESHPLAN_TRY(const auto all, read_all());
+  std::vector<std::string> out;
+  out.reserve(all.size());
+  for (const auto& config : all) out.push_back(config.id);
+  return out;
+}
+
+}  // namespace meshplan

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which measured tables and constants stand for a kernel_table id? costmodel/data/kernels.yaml.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "topologies/base/result.hpp"
+
+namespace meshplan {
+
+/// Fixed time and achieved share of the memory rate: seconds = fixed_s + bytes / (share * rate).
+struct Stream {
+  double fixed_s = 0, share = 1;
+};
+
+struct AttentionKernelFacts {
+  double forward = 1;   ///< rate over that of the forward table
+  double backward = 1;  ///< rate per FLOP over the forward's
+  double fill = 1;      ///< backward with p heads fills the device as forward with fill * p
+};
+
+struct KernelConfig {
+  std::string id;
+  std::string gemm, gemm_fp8, attention;  ///< file stems; gemm_fp8 may be empty
+  int sm_count = 0;                       ///< of the board that was measured, as the next three
+  double flops_per_s = 0;                 ///< dense bf16
+  double bytes_per_s = 0;
+  double power_limit_w = 0;
+  double wave_share = 0;            ///< GemmChip::quantisation
+  double training_clock_share = 1;  ///< sustained over burst speed of arithmetic
+  double power_exponent = 0.5;
+
+  double input_gradient = 1, weight_gradient = 1, weight_gradient_fp32 = 1;  ///< rate over forward
+  double grouped_share = 1;
+  double unaligned_slowdown = 1;
+  AttentionKernelFacts attention_latest, attention_flash2;
+  Stream elementwise, norm_forward, norm_backward, norm_forward_eager, norm_backward_eager,
+      random_rows;
+
+  static Result<KernelConfig> find(const std::string& id);
+  static Result<std::vector<std::string>> ids();
+};
+
+}  // namespace meshplan

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/profile/kernel_tables.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "costmodel/profile/attention_table.hpp"
+#include "costmodel/profile/gemm_table.hpp"
+#include "costmodel/profile/kernel_config.hpp"
+#include "topologies/base/files.hpp"
+
+namespace meshplan {
+namespace {
+
+constexpr double kStreamError = 0.08;    // fits of norms: mean 3-8 %
+constexpr double kScaledError = 0.12;    // assumed: another die of the same or next generation
+constexpr double kGradientError = 0.05;  // spread of the paired layout ratios
+constexpr double kSameDie = 0.02;
+
+/// What the table's residuals are relative to, for one input type.
+GemmChip table_chip(const KernelConfig& config, double flops_per_s) {
+  return {config.sm_count, flops_per_s, config.bytes_per_s, 4e-6, config.wave_share};
+}
+
+double rate_of(const Gpu& gpu, DType type) {
+  const double peak = gpu.peak_flops_per_s(type);
+  if (peak > 0) return peak;
+  // No such product in hardware: bf16 is run as fp16, fp8 as bf16, the rest on the vector units.
+  const double half = std::max(gpu.fp16_flops_per_s, gpu.bf16_flops_per_s);
+  if (type == DType::bf16 || type == DType::fp16 || type == DType::fp8) return half;
+  return std::max(gpu.fp32_flops_per_s, 1.0);
+}
+
+KernelTables::Check summary(const std::string& table, const std::string& what,
+                            const std::vector<double>& sorted) {
+  KernelTables::Check out{table, what, sorted.size()};
+  if (sorted.empty()) return out;
+  out.median = sorted[sorted.size() / 2];
+  out.p90 = sorted[sorted.size() * 9 / 10];
+  out.mean =
+      std::accumulate(sorted.begin(), sorted.end(), 0.0) / static_cast<double>(sorted.size());
+  return out;
+}
+
+}  // namespace
+
+struct KernelTables::Data {
+  Gpu gpu;
+  KernelConfig config;
+  GemmTable gemm;
+  std::optional<GemmTable> gemm_fp8;
+  AttentionTable attention;
+  bool scaled = false;
+  double clock = 1;  ///< arithmetic speed over that of the burst tables
+
+  GemmChip chip(DType type) const {
+    return {gpu.sm_count, rate_of(gpu, type) * clock, gpu.memory_bytes_per_s, 4e-6,
+            config.wave_share};
+  }
+  KernelEstimate finish(double seconds, double error, bool exact) const {
+    if (scaled) return {seconds, std::hypot(error, kScaledError), Provenance::scaled};
+    return {seconds, error, exact ? Provenance::measured : Provenance::interpolated};
+  }
+  KernelEstimate stream(const Stream& of, double bytes) const {
+    return {of.fixed_s + bytes / (of.share * gpu.memory_bytes_per_s), kStreamError,
+            scaled ? Provenance::scaled : Provenance::interpolated};
+  }
+};
+
+KernelTables::KernelTables(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
+
+Result<KernelTables> KernelTables::load(const Gpu& gpu, Clocks clocks) {
+  MESHPLAN_TRY(KernelConfig config, KernelConfig::find(gpu.kernel_table));
+  const std::string folder = data_root() + "/costmodel/data/";
+  const GemmChip chip = table_chip(config, config.flops_per_s);
+  MESHPLAN_TRY(GemmTable gemm,
+               GemmTable::read(folder + "gemm/" + config.gemm + ".csv", chip, {1, 1, 1, 1, 2, 2}));
+  const AttentionChip attention_chip = {config.flops_per_s, config.bytes_per_s};
+  MESHPLAN_TRY(
+      AttentionTable attention,
+      AttentionTable::read(folder + "attention/" + config.attention + ".csv", attention_chip));
+  std::optional<GemmTable> gemm_fp8;
+  if (!config.gemm_fp8.empty()) {
+    const GemmChip fp8 = table_chip(config, 2 * config.flops_per_s);
+    MESHPLAN_TRY(gemm_fp8, GemmTable::read(folder + "gemm/" + config.gemm_fp8 + ".csv", fp8,
+                                           {1, 1, 1, 1, 1, 2}));
+  }
+  const auto same = [](double a, double b) { return std::abs(a / b - 1) < kSameDie; };
+  const bool same_die =
+      same(rate_of(gpu, DType::bf16), config.flops_per_s) && gpu.sm_count == config.sm_count;
+  const bool scaled = !same_die || !same(gpu.memory_bytes_per_s, config.bytes_per_s) ||
+                      !same(gpu.power_limit_w, config.power_limit_w);
+  double clock = clocks == Clocks::training ? config.training_clock_share : 1;
+  if (same_die && gpu.power_limit_w < config.power_limit_w)
+    clock *= std::pow(gpu.power_limit_w / config.power_limit_w, config.power_exponent);
+  return KernelTables(
+      std::make_shared<const Data>(Data{gpu, std::move(config), std::move(gemm),
+                                        std::move(gemm_fp8), std::move(attention), scaled, clock}));
+}
+
+const Gpu& KernelTables::gpu() const { return data_->gpu; }
+bool KernelTables::scaled() const { return data_->scaled; }
+
+KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t groups, Layout layout,
+                                  DType in, DType out, bool accumulate) const {
+  if (m <= 0 || n <= 0 || k <= 0 || groups <= 0) return {0, 0, Provenance::measured};
+  const Data& d = *data_;
+  const bool fp8 = in == DType::fp8 && d.gemm_fp8 && d.gpu.fp8_flops_per_s > 0;
+  const GemmTable& table = fp8 ? *d.gemm_fp8 : d.gemm;
+  // The tables hold a 16-bit output; what is written beyond that is extra traffic at the end.
+  GemmShape shape = {m, n, k, groups, bytes_of(in), 2};
+  GemmTable::Residual used;
+  const GemmChip chip = d.chip(in);
+  double seconds = table.seconds(chip, shape, &used);
+  double error = used.error;
+  bool exact = used.exact && groups == 1 && d.clock == 1;
+  if (layout != Layout::tn) {
+    const KernelConfig& c = d.config;
+    const bool wide = bytes_of(out) >= 4;
+    seconds /= layout == Layout::nn ? c.input_gradient
+               : wide               ? c.weight_gradient_fp32
+                                    : c.weight_gradient;
+    error = std::hypot(error, kGradientError);
+    exact = false;
+  } else {
+    const double extra = static_cast<double>(bytes_of(out) - 2 + (accumulate ? bytes_of(out) : 0));
+    if (extra > 0) {
+      seconds += static_cast<double>(groups) * static_cast<double>(m) * static_cast<double>(n) *
+                 extra / chip.bytes_per_s;
+      exact = false;
+    }
+  }
+  if (groups > 1) seconds /= d.config.grouped_share;
+  if (((n | k) & 7) != 0 && in != DType::fp32) {
+    seconds *= d.config.unaligned_slowdown;
+    return {seconds, 0.4, Provenance::assumed};
+  }
+  return d.finish(seconds, error, exact);
+}
+
+KernelEstimate KernelTables::gemm(const Gemm& op) const {
+  return gemm(op.m, op.n, op.k, op.groups, op.layout, op.in, op.out, op.accumulate);
+}
+
+KernelEstimate KernelTables::batched_gemm(const BatchedGemm& op, DType type) const {
+  return gemm(op.m, op.n, op.k, op.batch, Layout::tn, type, type, false);
+}
+
+KernelEstimate KernelTables::attention(const Attention& op, DType type, bool latest) const {
+  const Data& d = *data_;
+  const auto batch = static_cast<double>(op.batch), heads = static_cast<double>(op.heads);
+  const auto rows = static_cast<double>(op.q_len), keys = static_cast<double>(op.kv_len);
+  if (batch * heads * rows * keys * op.work <= 0) return {0, 0, Provenance::measured};
+  // The causal square with as many keys per row and as many rows in all.
+  const double sequence = std::max(1.0, 2 * op.work * keys);
+  const double parallel = batch * heads * rows / sequence;
+  const double dim = 0.5 * static_cast<double>(op.head_dim + op.head_dim_v);
+  const AttentionKernelFacts& kernel =
+      latest ? d.config.attention_latest : d.config.attention_flash2;
+  const bool backward = op.pass == Pass::backward;
+  const AttentionChip chip = {rate_of(d.gpu, type == DType::fp8 ? DType::bf16 : type) * d.clock,
+                              d.gpu.memory_bytes_per_s};
+  const auto used =
+      d.attention.residual(dim, backward ? parallel * kernel.fill : parallel, sequence);
+  double seconds = AttentionTable::analytic_seconds(chip, dim, parallel, sequence) *
+                   std::exp(used.log) / kernel.forward;
+  double error = used.error;
+  bool exact = used.exact && d.clock == 1 && kernel.forward == 1 && op.head_dim == op.head_dim_v;
+  if (backward) {
+    // Forward: q k, p v. Backward: those again without the second, and four more products.
+    const auto dqk = static_cast<double>(op.head_dim), dv = static_cast<double>(op.head_dim_v);
+    seconds *= (3 * dqk + 2 * dv) / (dqk + dv) / kernel.backward;
+    error = std::hypot(error, 0.08);
+    exact = false;
+  }
+  return d.finish(seconds, error, exact);
+}
+
+KernelEstimate KernelTables::memory_bound(double bytes) const {
+  return data_->stream(data_->config.elementwise, bytes);
+}
+
+KernelEstimate KernelTables::random_rows(double bytes) const {
+  return data_->stream(data_->config.random_rows, bytes);
+}
+
+KernelEstimate KernelTables::norm(const Norm& op, DType type) const {
+  const auto rows = static_cast<double>(op.rows), cols = static_cast<double>(op.cols);
+  const auto size = static_cast<double>(bytes_of(type));
+  const double statistics = op.type == NormType::layer ? 8 * rows : 4 * rows;
+  const bool forward = op.pass == Pass::forward;
+  const double bytes = size * ((forward ? 2 : 3) * rows * cols + 2 * cols) + statistics;
+  const KernelConfig& c = data_->config;
+  if (op.fused) return data_->stream(forward ? c.norm_forward : c.norm_backward, bytes);
+  return data_->stream(forward ? c.norm_forward_eager : c.norm_backward_eager, bytes);
+}
+
+std::vector<KernelTables::Check> KernelTables::leave_one_out() const {
+  const Data& d = *data_;
+  std::vector<Check> out;
+  out.push_back(summary(d.config.id, "gemm", d.gemm.leave_one_out(1024)));
+  out.push_back(summary(d.config.id, "gemm from 64", d.gemm.leave_one_out(64)));
+  out.push_back(summary(d.config.id, "gemm one token above a tile", d.gemm.held_out()));
+  if (d.gemm_fp8) out.push_back(summary(d.config.id, "gemm fp8", d.gemm_fp8->leave_one_out(1024)));
+  out.push_back(summary(d.config.id, "attention", d.attention.leave_one_out()));
+  return out;
+}
+
+Result<std::vector<KernelTables::Check>> check_calibration() {
+  MESHPLAN_TRY(const auto gpus, all_gpus());
+  std::vector<KernelTables::Check> out;
+  std::vector<std::string> seen;
+  for (const Gpu& gpu : gpus) {
+    if (std::find(seen.begin(), seen.end(), gpu.kernel_table) != seen.end()) continue;
+    MESHPLAN_TRY(const KernelTables tables, KernelTables::load(gpu, Clocks::burst));
+    if (tables.scaled()) continue;
+    seen.push_back(gpu.kernel_table);
+    const auto checks = tables.leave_one_out();
+    out.insert(out.end(), checks.begin(), checks.end());
+  }
+  return out;
+}
+
+}  // namespace meshplan
