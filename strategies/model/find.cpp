@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <map>
 #include <optional>
 
+#include "strategies/model/columns.hpp"
 #include "strategies/model/hf_config.hpp"
 #include "strategies/model/model.hpp"
 #include "topologies/base/files.hpp"
@@ -41,7 +43,7 @@ Result<Bundled> read_bundled(const std::string& path) {
   out.model.id = file.text("id");
   out.model.name = file.text("name");
   out.model.source = file.text("source");
-  out.model.assumptions = file.texts("assumptions");
+  for (auto& text : file.texts("assumptions")) out.model.assumptions.push_back(std::move(text));
   out.aliases = file.texts("aliases");
   const int64_t published = file.integer("parameters", parameters(out.model));
   if (published != parameters(out.model))
@@ -84,7 +86,32 @@ Result<Model> by_size(const std::string& text, double size) {
                     "from 10M to 20T parameters"};
 }
 
+/// Letters, digits and dots of what stands outside of parentheses, in lower case.
+std::string loose(const std::string& name) {
+  std::string out;
+  for (const char c : name.substr(0, name.find('(')))
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.') out += c;
+  return lower(out);
+}
+
 }  // namespace
+
+std::optional<Model> bundled_by_loose_name(const std::string& name) {
+  // Published tables hold thousands of rows: the names are read once.
+  static const std::map<std::string, Model> known = [] {
+    std::map<std::string, Model> models;
+    for (const auto& id : model_names()) {
+      auto read = read_bundled(folder() + "/" + id + ".yaml");
+      if (!read.ok()) continue;
+      models.emplace(loose(id), read->model);
+      for (const auto& alias : read->aliases) models.emplace(loose(alias), read->model);
+    }
+    return models;
+  }();
+  const auto found = known.find(loose(name));
+  if (found == known.end()) return std::nullopt;
+  return found->second;
+}
 
 std::vector<std::string> model_names() {
   std::vector<std::string> names;

@@ -294,6 +294,11 @@ void check(MapReader& config, const Model& m) {
 
 }  // namespace
 
+int64_t hf_dimension(MapReader& config, const std::string& key) { return dimension(config, {key}); }
+int64_t hf_dimension(MapReader& config, const std::string& key, int64_t fallback) {
+  return dimension(config, {key}, fallback);
+}
+
 Model model_from_hf(MapReader& outer) {
   // Files of vision-language models nest the text model.
   if (outer.has("text_config")) {
@@ -304,11 +309,14 @@ Model model_from_hf(MapReader& outer) {
   Model m;
   std::vector<std::string> known = kLlamaLike;
   known.insert(known.end(), kGptLike.begin(), kGptLike.end());
+  known.emplace_back("nemotron_h");
   if (!outer.has("model_type"))
     outer.problem("model_type", "key 'model_type' is missing", suggest("model_type", outer.keys()));
   const std::string type = outer.has("model_type") ? outer.choice("model_type", known) : "llama";
   if (contains(kGptLike, type))
     read_gpt_like(outer, type, m);
+  else if (type == "nemotron_h")
+    m = hybrid_from_hf(outer);
   else
     read_llama_like(outer, type, m);
   check(outer, m);

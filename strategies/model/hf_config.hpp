@@ -12,4 +12,11 @@ namespace meshplan {
 /// one that is there.
 Model model_from_hf(MapReader& config);
 
+/// Hybrids of Mamba-2, attention and MLP sublayers (nemotron_h), see hf_hybrid.cpp.
+Model hybrid_from_hf(MapReader& config);
+
+/// A whole number from 1 (with a fallback: from 0) up; anything else is noted as a problem.
+int64_t hf_dimension(MapReader& config, const std::string& key);
+int64_t hf_dimension(MapReader& config, const std::string& key, int64_t fallback);
+
 }  // namespace meshplan

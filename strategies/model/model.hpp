@@ -91,6 +91,8 @@ struct Model {
 
   std::optional<Moe> moe;
   std::optional<Mla> mla;
+  int64_t sublayers = 0;   ///< hybrids with state-space layers: what the source counts as layers,
+                           ///< see hf_hybrid.cpp; 0 = a plain transformer
   int64_t mtp_layers = 0;  ///< multi-token-prediction layers; not part of any count here
 
   std::vector<std::string> assumptions;  ///< what the source left open and how it was filled
