@@ -72,7 +72,8 @@ class RuleChecker {
   /// gpus 0: the number of GPUs is not checked.
   RuleChecker(const Model& model, const Batch& batch, const Trainer& trainer, int64_t gpus = 0);
 
-  /// First rule that the plan breaks, universal ones first; none if it is legal.
+  /// First rule that the plan breaks: degrees and shapes, what the trainer offers, stages, named
+  /// rules; none if it is legal. Allocates only where a schedule refuses its shape.
   RuleId check(const Plan& plan) const;
 
   /// ErrorKind::no_plan with flag, value, rule, who imposes it and the nearest fix.
