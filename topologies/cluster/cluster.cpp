@@ -79,8 +79,10 @@ Result<Cluster> find_cluster(const std::string& text) {
                         "NODESxGPUS_PER_NODExGPU, e.g. 64x8xH100"};
     MESHPLAN_TRY(Gpu gpu, find_gpu(form->gpu));
     MESHPLAN_TRY(Cluster out, shaped_for(gpu, form->per_node));
+    out.assumed.push_back(fmt::format("node, NICs and fabric: as {}", out.id));
     out.id = text;
     out.name = text;
+    out.nodes = kMostGpus;  // the tiers of a bundled fabric go on; a stated count is no extension
     if (form->per_node == 0) return with_gpus(std::move(out), form->first);
     return with_gpus(std::move(out), form->first * form->per_node);
   }
@@ -120,7 +122,7 @@ Result<Cluster> with_gpus(Cluster cluster, int64_t gpus) {
                       fmt::format("{} or {} GPUs fill whole nodes", below, below + per_node)};
   }
   const int64_t nodes = gpus / per_node;
-  if (nodes > cluster.nodes && !cluster.source.empty())
+  if (nodes > cluster.nodes)
     cluster.assumed.push_back(
         fmt::format("nodes: {} where {} has {}; its fabric is taken to go on in the same way",
                     nodes, cluster.id, cluster.nodes));

@@ -75,7 +75,10 @@ GroupLinks links_of(const Cluster& cluster, const GroupDims& dims, int64_t world
   out.inter_bytes_per_s = nic;
   out.alltoall_inter_bytes_per_s = nic;
   const int64_t hop = longest_stride(dims);
-  double p2p = nic;
+  // Where only the last `hop` ranks of a node send, few NICs are shared by fewer.
+  const double node_nics = nic * static_cast<double>(island);
+  double p2p = std::min(std::max(nic, cluster.nic_bytes_per_s),
+                        node_nics / static_cast<double>(std::min(hop, island)));
   int64_t below = island;  // ranks under one unit of the tier below
   const auto total = static_cast<double>(out.ranks);
   const double leaves_node = total - static_cast<double>(out.ranks_per_node);

@@ -52,6 +52,14 @@ TEST_CASE("short forms") {
   CHECK(h4.assumed.size() > find_cluster("dgx-h100")->assumed.size());
 }
 
+TEST_CASE("taking more nodes than a cluster has is said") {
+  const Cluster more = *with_gpus(*find_cluster("dgx-h100"), 2048);
+  CHECK(more.nodes == 256);
+  CHECK(more.assumed.back().find("nodes: 256 where dgx-h100 has 128") == 0);
+  const Cluster less = *with_gpus(*find_cluster("llama3-roce"), 8192);
+  CHECK(less.assumed == find_cluster("llama3-roce")->assumed);
+}
+
 TEST_CASE("NVL72: trays of 4, domains of 72 or of what divides the count evenly") {
   const Cluster rack = *find_cluster("72xGB200");
   CHECK(rack.gpus_per_node == 4);

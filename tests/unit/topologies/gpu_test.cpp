@@ -4,6 +4,7 @@
 #include <set>
 
 #include "tests/unit/catch.hpp"
+#include "topologies/base/files.hpp"
 
 using namespace meshplan;
 
@@ -29,6 +30,9 @@ TEST_CASE("every bundled GPU reads, is named as its file, and is plausible") {
     CHECK(gpu.memory_bytes_per_s > 1e11);
     CHECK(gpu.idle_power_w < gpu.power_limit_w);
     CHECK(!gpu.source.empty());
+    const std::string file = *read_file(data_root() + "/topologies/data/gpus/" + gpu.id + ".yaml");
+    for (const auto& line : gpu.assumed)  // each names the key that it is about
+      CHECK(file.find("\n" + line.substr(0, line.find(':') + 1)) != std::string::npos);
   }
   CHECK(aliases > 50);
 }

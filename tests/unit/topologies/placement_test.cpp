@@ -91,6 +91,10 @@ TEST_CASE("across nodes: fair shares of the NICs") {
   CHECK(all.inter_bytes_per_s == Approx(50e9));  // per rank: the ring has 8 times that
   const GroupLinks cloud = links_of(*find_cluster("cloud-1nic"), {{8, 8}}, 64);
   CHECK(cloud.inter_bytes_per_s == Approx(12.5e9 / 8));  // one NIC, eight groups
+  CHECK(cloud.p2p_bytes_per_s == Approx(12.5e9 / 8));
+  // A pipeline over neighbours: one rank of each node sends to the next node.
+  CHECK(links_of(*find_cluster("cloud-1nic"), {{16, 1}}, 64).p2p_bytes_per_s == Approx(12.5e9));
+  CHECK(links_of(rails, {{16, 1}}, 512).p2p_bytes_per_s == Approx(50e9));
 }
 
 TEST_CASE("rail, full bisection and oversubscribed spine give three answers for one group") {
