@@ -2,7 +2,6 @@
 // Closed forms. Every one is the length of a path through the schedule's dependencies, so none can
 // exceed the execution.
 #include <algorithm>
-#include <limits>
 
 #include "costmodel/timeline/pipeline_time.hpp"
 
@@ -74,6 +73,24 @@ double way_to(const PipelineInput& input, int stage, int chunk) {
   return way;
 }
 
+/// One micro-batch of direction 0 through all virtual stages and back.
+double chain_of(const PipelineInput& input) {
+  const ScheduleShape& shape = input.shape;
+  const bool split = shape.kind == ScheduleKind::zb_h1 || shape.kind == ScheduleKind::zb_v;
+  const bool either = shape.kind == ScheduleKind::dualpipe;
+  double chain = 0;
+  for (int stage = 0; stage < shape.stages; ++stage)
+    for (int chunk = 0; chunk < (either ? 1 : shape.chunks); ++chunk) {
+      const ChunkTimes& times = input.times[static_cast<size_t>(stage * shape.chunks + chunk)];
+      chain += times.forward;
+      chain += either  ? std::min(times.input_gradient, times.backward)
+               : split ? times.input_gradient
+                       : times.backward;
+      chain += input.p2p_s * sends_of(shape, stage, chunk);
+    }
+  return chain;
+}
+
 }  // namespace
 
 double pipeline_lower_bound(const PipelineInput& input) {
@@ -81,7 +98,7 @@ double pipeline_lower_bound(const PipelineInput& input) {
   const auto chunks = static_cast<size_t>(shape.chunks);
   const bool dual = shape.kind == ScheduleKind::dualpipe;
   const bool split = splits_backward(shape.kind);
-  double bound = 0, way = 0, back = 0;
+  double bound = chain_of(input), way = 0, back = 0;
   double largest = 0, round_trip = 0;
   for (int stage = 0; stage < shape.stages; ++stage) {
     const auto at = static_cast<size_t>(stage) * chunks;
@@ -113,7 +130,5 @@ double pipeline_lower_bound(const PipelineInput& input) {
   // Rounding: the same sum in another order must not come out above the simulated one.
   return bound * (1 - 1e-12);
 }
-
-double pipeline_recurrence(const PipelineInput& input) { return pipeline_lower_bound(input); }
 
 }  // namespace meshplan
