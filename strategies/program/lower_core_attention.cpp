@@ -34,18 +34,19 @@ struct Core {
   /// Gathers k and v; they are gathered again for the backward pass instead of being kept.
   void gathered() {
     const int cp = context().plan.cp;
-    const auto gather = [this, cp](Pass pass, const std::string& suffix) {
-      const int64_t rows = builder.at(k).rows * cp;
-      const std::pair<BufferId, BufferId> kv{like("k" + suffix, k, rows),
-                                             like("v" + suffix, v, rows)};
-      collective(pass, CollectiveOp::all_gather, k, kv.first);
-      collective(pass, CollectiveOp::all_gather, v, kv.second);
+    // The rules of the backward pass run after this object: they hand in their own copy.
+    const auto gather = [cp](const Core& core, Pass pass, const std::string& suffix) {
+      const int64_t rows = core.builder.at(core.k).rows * cp;
+      const std::pair<BufferId, BufferId> kv{core.like("k" + suffix, core.k, rows),
+                                             core.like("v" + suffix, core.v, rows)};
+      core.collective(pass, CollectiveOp::all_gather, core.k, kv.first);
+      core.collective(pass, CollectiveOp::all_gather, core.v, kv.second);
       return kv;
     };
-    const auto [ka, va] = gather(Pass::forward, ".gathered");
+    const auto [ka, va] = gather(*this, Pass::forward, ".gathered");
     builder.forward(op, kModule, {q, ka, va}, {o, lse});
     builder.on_backward(kModule, [*this, gather]() mutable {
-      const auto [kb, vb] = gather(Pass::backward, ".gathered again");
+      const auto [kb, vb] = gather(*this, Pass::backward, ".gathered again");
       const BufferId dq = like("dq", q), dka = like("dk.whole", kb), dva = like("dv.whole", vb);
       Attention back = op;
       back.pass = Pass::backward;
@@ -63,17 +64,17 @@ struct Core {
     const int cp = context().plan.cp;
     Attention step = op;
     step.kv_len = op.q_len;
-    const auto pass_on = [this](Pass pass, BufferId id, const std::string& name) {
-      const BufferId next = like(name, id);
-      collective(pass, CollectiveOp::ring_exchange, id, next);
+    const auto pass_on = [](const Core& core, Pass pass, BufferId id, const std::string& name) {
+      const BufferId next = core.like(name, id);
+      core.collective(pass, CollectiveOp::ring_exchange, id, next);
       return next;
     };
     BufferId ks = k, vs = v;
     for (step.ring_step = 0; step.ring_step < cp; ++step.ring_step) {
       const BufferId kn = ks, vn = vs;
       if (step.ring_step + 1 < cp) {
-        ks = pass_on(Pass::forward, ks, "k.ring");
-        vs = pass_on(Pass::forward, vs, "v.ring");
+        ks = pass_on(*this, Pass::forward, ks, "k.ring");
+        vs = pass_on(*this, Pass::forward, vs, "v.ring");
       }
       builder.forward(step, kModule, {q, kn, vn}, {o, lse});
     }
@@ -84,11 +85,11 @@ struct Core {
       for (step.ring_step = 0; step.ring_step < cp; ++step.ring_step) {
         builder.backward(step, kModule, {builder.gradient_of(o), q, kn, vn, o, lse}, {dq, dk, dv});
         if (step.ring_step + 1 < cp) {
-          kn = pass_on(Pass::backward, kn, "k.ring");
-          vn = pass_on(Pass::backward, vn, "v.ring");
+          kn = pass_on(*this, Pass::backward, kn, "k.ring");
+          vn = pass_on(*this, Pass::backward, vn, "v.ring");
         }
-        dk = pass_on(Pass::backward, dk, "dk.ring");
-        dv = pass_on(Pass::backward, dv, "dv.ring");
+        dk = pass_on(*this, Pass::backward, dk, "dk.ring");
+        dv = pass_on(*this, Pass::backward, dv, "dv.ring");
       }
       give(dq, dk, dv);
     });
@@ -97,30 +98,30 @@ struct Core {
   /// Every rank has all tokens of heads / cp heads while it attends.
   void exchanged() {
     const int cp = context().plan.cp;
-    const auto across = [this](Pass pass, BufferId id, const std::string& name) {
-      const BufferId out = like(name, id);
-      collective(pass, CollectiveOp::all_to_all, id, out);
+    const auto across = [](const Core& core, Pass pass, BufferId id, const std::string& name) {
+      const BufferId out = core.like(name, id);
+      core.collective(pass, CollectiveOp::all_to_all, id, out);
       return out;
     };
     op.q_len *= cp;
     op.heads /= cp;
     op.kv_heads = std::max<int64_t>(1, op.kv_heads / cp);
-    const BufferId qx = across(Pass::forward, q, "q.heads");
-    const BufferId kx = across(Pass::forward, k, "k.heads");
-    const BufferId vx = across(Pass::forward, v, "v.heads");
+    const BufferId qx = across(*this, Pass::forward, q, "q.heads");
+    const BufferId kx = across(*this, Pass::forward, k, "k.heads");
+    const BufferId vx = across(*this, Pass::forward, v, "v.heads");
     const BufferId ox = like("o.heads", o);
     builder.forward(op, kModule, {qx, kx, vx}, {ox, lse});
     collective(Pass::forward, CollectiveOp::all_to_all, ox, o);
     builder.on_backward(kModule, [*this, across, qx, kx, vx, ox]() mutable {
-      const BufferId dox = across(Pass::backward, builder.gradient_of(o), "do.heads");
+      const BufferId dox = across(*this, Pass::backward, builder.gradient_of(o), "do.heads");
       const BufferId dqx = like("dq.heads", q), dkx = like("dk.heads", k),
                      dvx = like("dv.heads", v);
       Attention back = op;
       back.pass = Pass::backward;
       builder.backward(back, kModule, {dox, qx, kx, vx, ox, lse}, {dqx, dkx, dvx});
-      const BufferId dq = across(Pass::backward, dqx, "dq");
-      const BufferId dk = across(Pass::backward, dkx, "dk");
-      give(dq, dk, across(Pass::backward, dvx, "dv"));
+      const BufferId dq = across(*this, Pass::backward, dqx, "dq");
+      const BufferId dk = across(*this, Pass::backward, dkx, "dk");
+      give(dq, dk, across(*this, Pass::backward, dvx, "dv"));
     });
   }
 

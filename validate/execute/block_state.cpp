@@ -103,4 +103,26 @@ void BlockState::end_reduce() {
   }
 }
 
+void BlockState::keep_own_share() {
+  for (const FlatState& flat : block_->states) {
+    if (block_->buffer(flat.gradient).transient) continue;
+    const FlatRange own = own_range(flat, *place_);
+    float* data = at(flat.gradient);
+    const float all = 1.0F / static_cast<float>(place_->size(flat.replicate));
+    const float partial = all / static_cast<float>(place_->size(Group::tp));
+    for (int64_t i = 0; i < flat.elements; ++i) {
+      const bool mine = i >= own.begin && i < own.begin + own.count;
+      data[i] *= mine ? (i < flat.partial_elements ? partial : all) : 0.0F;
+    }
+  }
+}
+
+void BlockState::zero_gradients() {
+  for (size_t i = 0; i < memory_.size(); ++i) {
+    const Buffer& buffer = block_->buffers[i];
+    if (buffer.kind != BufferClass::gradient || memory_[i] == nullptr) continue;
+    std::fill_n(memory_[i].get(), buffer.elements(), 0.0F);
+  }
+}
+
 }  // namespace meshplan

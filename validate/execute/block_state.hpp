@@ -45,6 +45,10 @@ class BlockState {
   /// this micro-batch; end adds that to the shard. Nothing for resident whole gradients.
   void begin_reduce() { reducing_ = true; }
   void end_reduce();
+  /// After a reduction that another one will follow: resident gradients have been summed over
+  /// ranks, so each rank keeps the share that makes the next sum count them once.
+  void keep_own_share();
+  void zero_gradients();  ///< resident ones
 
  private:
   void set_transient(BufferClass kind, bool open);

@@ -31,15 +31,16 @@ void RankEnv::make_positions() {
   const int64_t sequence = program_->batch.sequence;
   for (int r = 0; r < cp; ++r) {
     std::vector<int32_t> own;
-    if (cp == 1 || options_->fault == Fault::rope_offset) {
-      own.resize(static_cast<size_t>(sequence / cp));
-      std::iota(own.begin(), own.end(), 0);
-    } else {
-      const int64_t chunk = sequence / (2 * cp);
-      for (const int64_t c : {int64_t{r}, int64_t{2 * cp - 1 - r}}) {
-        for (int64_t i = 0; i < chunk; ++i) own.push_back(static_cast<int32_t>(c * chunk + i));
-      }
+    const int64_t chunk = sequence / (2 * cp);
+    for (const int64_t c : {int64_t{r}, int64_t{2 * cp - 1 - r}}) {
+      for (int64_t i = 0; i < chunk; ++i) own.push_back(static_cast<int32_t>(c * chunk + i));
     }
+    if (cp == 1) {
+      own.resize(static_cast<size_t>(sequence));
+      std::iota(own.begin(), own.end(), 0);
+    }
+    if (r == place_.cp) tokens_ = own;
+    if (options_->fault == Fault::rope_offset) std::iota(own.begin(), own.end(), 0);
     gathered_.insert(gathered_.end(), own.begin(), own.end());
     positions_.push_back(std::move(own));
   }

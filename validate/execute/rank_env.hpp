@@ -35,6 +35,8 @@ class RankEnv {
   const std::vector<int32_t>& gathered_positions() const { return gathered_; }
   /// Of this rank's rows of all sequences of a micro-batch.
   const std::vector<int32_t>& row_positions() const { return rows_; }
+  /// As positions(own rank), whatever Fault says: which tokens this rank gets.
+  const std::vector<int32_t>& token_positions() const { return tokens_; }
   const float* cosine() const { return cosine_.data(); }
   const float* sine() const { return sine_.data(); }
   double tokens_per_step() const {
@@ -53,7 +55,7 @@ class RankEnv {
   cpu::Workers workers_;
   std::array<std::unique_ptr<Communicator>, kGroups> groups_;
   std::vector<std::vector<int32_t>> positions_;
-  std::vector<int32_t> gathered_, rows_;
+  std::vector<int32_t> gathered_, rows_, tokens_;
   std::vector<float> cosine_, sine_;
 };
 

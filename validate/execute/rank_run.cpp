@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validate/execute/rank_run.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+
+namespace meshplan {
+
+Result<std::unique_ptr<RankRun>> RankRun::make(World& world, const Program& program,
+                                               const RunOptions& options,
+                                               const TokenSource& tokens) {
+  if (const std::vector<std::string> reasons = not_executable(program, options); !reasons.empty()) {
+    return Diagnostic{.kind = ErrorKind::no_plan,
+                      .message = "this plan is priced only: " + reasons.front(),
+                      .rule = "executor.priced-only",
+                      .notes = {reasons.begin() + 1, reasons.end()}};
+  }
+  if (world.size() != program.plan.world()) {
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = fmt::format("the plan has {} ranks, the world {}",
+                                             program.plan.world(), world.size())};
+  }
+  std::unique_ptr<RankRun> run(new RankRun);
+  MESHPLAN_TRY(run->env_, RankEnv::make(world, program, options));
+  run->stage_ = std::make_unique<StageRunner>(*run->env_, tokens);
+  return run;
+}
+
+Result<StepResult> RankRun::step() {
+  const auto begin = std::chrono::steady_clock::now();
+  double loss_sum = 0;
+  MESHPLAN_CHECK(stage_->pass(next_, &loss_sum));
+  // tp ranks hold the same loss
+  std::array<double, 2> sums = {loss_sum / env_->plan().tp, own_squared_norm(*stage_, *env_)};
+  if (Communicator* world = env_->group(Group::world)) {
+    MESHPLAN_CHECK(world->all_reduce(sums.data(), sums.size()));
+  }
+  StepResult result;
+  result.loss = sums[0] / env_->tokens_per_step();
+  result.gradient_norm = std::sqrt(sums[1]);
+  update(*stage_, *env_, next_, cpu::clip_factor(result.gradient_norm, env_->options().clip_norm));
+  stage_->close();
+  ++next_;
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
+  result.seconds = passed.count();
+  return result;
+}
+
+}  // namespace meshplan

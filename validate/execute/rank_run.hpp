@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training of a plan by one rank of a world, step by step.
+#pragma once
+#include <memory>
+
+#include "validate/execute/update.hpp"
+
+namespace meshplan {
+
+struct StepResult {
+  double loss = 0;           ///< mean over all tokens of the step, before the update
+  double gradient_norm = 0;  ///< of the whole model, before clipping
+  double seconds = 0;        ///< of this rank
+};
+
+class RankRun {
+ public:
+  /// Collective over the world. program, options and tokens outlive the run.
+  static Result<std::unique_ptr<RankRun>> make(World& world, const Program& program,
+                                               const RunOptions& options,
+                                               const TokenSource& tokens);
+  Result<StepResult> step();
+
+  RankEnv& env() { return *env_; }
+  StageRunner& stage() { return *stage_; }
+
+ private:
+  RankRun() = default;
+  std::unique_ptr<RankEnv> env_;
+  std::unique_ptr<StageRunner> stage_;
+  int64_t next_ = 0;
+};
+
+/// Why can the executor not run this program? Empty: it can.
+std::vector<std::string> not_executable(const Program& program, const RunOptions& options);
+
+}  // namespace meshplan

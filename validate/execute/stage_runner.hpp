@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// One rank's walk through the step program: schedule action -> chunk -> block -> phase ->
+// operation.
+#pragma once
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "validate/execute/apply.hpp"
+#include "validate/execute/lifetimes.hpp"
+
+namespace meshplan {
+
+/// Most bytes of activations that a block was seen to hold, to compare with BlockMemory.
+struct BlockPeaks {
+  int64_t forward = 0, backward = 0, weight = 0, saved = 0, held = 0;
+};
+
+class StageRunner {
+ public:
+  /// env and tokens outlive the runner. Creates the states.
+  StageRunner(RankEnv& env, const TokenSource& tokens);
+
+  /// Forward and backward passes of all micro-batches; afterwards the gradient shards hold the
+  /// gradients of the mean loss of the whole batch. loss_sum: of this rank's tokens, last stage.
+  Status pass(int64_t step, double* loss_sum);
+  /// Frees what a step leaves open, after the update.
+  void close();
+
+  struct Instance {
+    BlockState state;
+    const Lifetimes* lifetimes;
+    int block;  ///< index into Program::blocks
+  };
+  /// All layers and ends of this rank.
+  const std::vector<Instance*>& instances() const { return all_; }
+
+  const Meters& meters() const { return meters_; }
+  const Meter& total() const { return arena_.total; }
+  const std::vector<BlockPeaks>& peaks() const { return peaks_; }  ///< by block of the program
+
+ private:
+  using Chunk = std::vector<std::unique_ptr<Instance>>;
+  struct Progress {
+    int64_t forwards = 0, finished = 0;  ///< micro-batches of a chunk in this step
+  };
+  Status act(const Action& action);
+  Status forward(const Action& action);
+  Status backward(const Action& action);
+  Status weight(const Action& action);
+
+  Status run_phase(Instance& instance, Frame& frame, Phase phase, BufferId kept, Memory* result);
+  Status forward_block(Instance& instance, Frame& frame, int64_t micro_batch, Memory* x);
+  Status backward_block(Instance& instance, Frame& frame, Memory* gradient);
+  Status weight_block(Instance& instance, Frame& frame);
+  Status finish_block(Instance& instance, bool last);
+  Status gather(Instance& instance);
+  Status reduce(Instance& instance, bool last);
+  Status reduce_tied();
+  bool last_of(const Action& action) const;  ///< micro-batch of its chunk to be finished
+  void give_tokens(Instance& instance, Frame& frame, int64_t micro_batch);
+  int64_t alive(const Instance& instance, const Frame& frame) const;
+
+  /// Value or gradient at the border between virtual stages `at` - 1 and `at`.
+  Status hand_over(bool is_gradient, int virtual_stage, int64_t micro_batch, Memory memory);
+  Status take_over(bool is_gradient, int virtual_stage, int64_t micro_batch, Memory* memory);
+
+  RankEnv& env_;
+  const TokenSource& tokens_;
+  const Program& program_;
+  Meters meters_;
+  Arena arena_;
+  std::vector<Lifetimes> lifetimes_;  ///< by block
+  std::vector<BlockPeaks> peaks_;
+  std::vector<Action> schedule_;
+  std::vector<Chunk> chunks_;
+  std::vector<Instance*> all_;
+  std::vector<Progress> progress_;
+  std::map<std::pair<int, int64_t>, std::vector<Frame>> frames_;  ///< by chunk and micro-batch
+  std::map<std::tuple<bool, int, int64_t>, Memory> handed_;       ///< between chunks of this rank
+  int64_t step_ = 0;
+  double loss_sum_ = 0;
+};
+
+}  // namespace meshplan

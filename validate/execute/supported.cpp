@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "validate/execute/rank_run.hpp"
+
+namespace meshplan {
+namespace {
+
+using Reasons = std::vector<std::string>;
+
+void check_model(const Model& model, const Plan& plan, Reasons& reasons) {
+  const auto no = [&](bool bad, const char* what) {
+    if (bad) reasons.emplace_back(what);
+  };
+  no(model.positions != Positions::rope && model.positions != Positions::none,
+     "positions other than rotary ones");
+  no(model.rotary_fraction != 1, "rotary positions on a part of the head");
+  no(model.rope_scaling != RopeScaling::none && model.rope_scaling != RopeScaling::llama3,
+     "rotary scaling other than Llama 3.1's");
+  no(model.attention_sinks, "attention sinks");
+  no(model.lm_head_bias, "a bias in the head");
+  no(model.kv_heads % plan.tp != 0, "fewer key heads than tensor-parallel ranks");
+  if (!model.moe) return;
+  no(model.moe->router != Router::softmax || !model.moe->normalise_top_k ||
+         model.moe->router_bias || model.moe->groups > 0,
+     "routers other than softmax with gates that add up to 1");
+  no(model.moe->shared_gate, "a gate on the shared expert");
+  no(model.moe->expert_bias, "biases in the experts");
+}
+
+void check_plan(const Program& program, Reasons& reasons) {
+  const Plan& plan = program.plan;
+  const auto no = [&](bool bad, const char* what) {
+    if (bad) reasons.emplace_back(what);
+  };
+  no(plan.compute != DType::fp32, "products in another type than fp32 on the CPU");
+  no(plan.gradient != DType::fp32, "gradients in another type than fp32");
+  no(program.trainer.optimizer_moment != DType::fp32, "moments in another type than fp32");
+  no(program.trainer.dropout, "dropout");
+  no(program.trainer.attention == AttentionKernel::materialised && plan.cp == 1,
+     "materialised attention");
+  no(plan.schedule == ScheduleKind::dualpipe, "the schedule dualpipe");
+  no(plan.cp > 1 && program.batch.sequence % (2 * plan.cp) != 0,
+     "a sequence that 2 cp does not divide");
+  no(program.model.tied_embeddings && plan.zero >= (plan.pp > 1 ? 2 : 3),
+     "tied embeddings with sharded gradients across stages, or sharded parameters");
+}
+
+void check_experts(const Program& program, const RunOptions& options, Reasons& reasons) {
+  const Plan& plan = program.plan;
+  if (!program.model.moe) return;
+  const Moe& moe = *program.model.moe;
+  if (plan.tp > 1 && !plan.sequence_parallel) {
+    reasons.emplace_back("experts under tensor parallelism without sequence parallelism");
+  }
+  const int64_t tokens = plan.micro_batch * program.batch.sequence / plan.cp / plan.tp;
+  const int64_t group = options.routing_group > 0 ? options.routing_group : tokens;
+  if (moe.experts % plan.ep != 0 || tokens % group != 0 || group * moe.top_k % moe.experts != 0) {
+    reasons.push_back(fmt::format(
+        "routing in groups of {} tokens: {} tokens of a rank and {} experts do not come out even",
+        group, tokens, moe.experts));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> not_executable(const Program& program, const RunOptions& options) {
+  Reasons reasons = program.priced_only;
+  check_model(program.model, program.plan, reasons);
+  check_plan(program, reasons);
+  check_experts(program, options, reasons);
+  return reasons;
+}
+
+}  // namespace meshplan

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training of a plan by threads of this process: the default, which needs nothing installed.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "profiler/comm/world.hpp"
+#include "validate/execute/rank_run.hpp"
+
+namespace meshplan {
+
+/// Whole tensors by name, row by row.
+using Tensors = std::map<std::string, std::vector<float>>;
+
+struct RankReport {
+  RankPlace place;
+  Ledger ledger;
+  Meters meters;  ///< at the end; peaks over the run
+  int64_t peak_bytes = 0;
+  std::vector<BlockPeaks> blocks;  ///< by block of the program
+};
+
+struct RunReport {
+  std::vector<StepResult> steps;  ///< of rank 0
+  std::vector<RankReport> ranks;
+  Tensors gradients;  ///< of the first step, if collected
+  Tensors weights;    ///< after the last step, if collected
+};
+
+struct ThreadRun {
+  RunOptions options;
+  WorldOptions world;
+  bool collect = false;  ///< gather gradients and weights of all ranks
+};
+
+/// Error: of the plan (see not_executable), or of the first rank that failed.
+Result<RunReport> run_on_threads(const Program& program, const ThreadRun& run,
+                                 const TokenSource& tokens);
+
+}  // namespace meshplan
