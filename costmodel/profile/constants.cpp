@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/profile/constants.hpp"
+
+#include <optional>
+#include <string>
+
+#include "topologies/base/files.hpp"
+#include "topologies/base/reader.hpp"
+
+namespace meshplan {
+namespace {
+
+const char* id_of(HostClass host) {
+  switch (host) {
+    case HostClass::eager:
+      return "eager";
+    case HostClass::compiled:
+      return "compiled";
+    case HostClass::graph:
+      return "graph";
+    case HostClass::native:
+      return "native";
+  }
+  return "?";
+}
+
+}  // namespace
+
+Result<HostCosts> load_host_costs(HostClass host) {
+  const std::string path = data_root() + "/costmodel/data/host.yaml";
+  MESHPLAN_TRY(MapReader in, MapReader::open(path));
+  std::optional<HostCosts> found;
+  for (MapReader& map : in.maps("classes")) {
+    const std::string id = map.choice("id", {"eager", "compiled", "graph", "native"});
+    const HostCosts costs = {map.positive("kernel_us") * 1e-6, map.positive("collective_us") * 1e-6,
+                             map.positive("sync_us") * 1e-6};
+    map.text("source");
+    MESHPLAN_CHECK(map.finish());
+    if (id == id_of(host)) found = costs;
+  }
+  MESHPLAN_CHECK(in.finish());
+  if (!found)
+    return Diagnostic{ErrorKind::input, "no entry for this host class", path, id_of(host)};
+  return *found;
+}
+
+Result<OverlapFacts> load_overlap_facts() {
+  MESHPLAN_TRY(MapReader in, MapReader::open(data_root() + "/costmodel/data/overlap.yaml"));
+  OverlapFacts out;
+  out.compute_slowdown = in.number("compute_slowdown_mean_share");
+  out.compute_slowdown_max = in.number("compute_slowdown_max_share");
+  out.collective_slowdown = in.number("collective_slowdown_share");
+  out.nvlink_channels = static_cast<int>(in.integer("nvlink_channels"));
+  out.network_channels = static_cast<int>(in.integer("network_channels"));
+  in.text("compute_slowdown_source");
+  in.text("collective_slowdown_source");
+  in.text("channels_source");
+  MESHPLAN_CHECK(in.finish());
+  return out;
+}
+
+}  // namespace meshplan
