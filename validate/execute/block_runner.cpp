@@ -124,7 +124,12 @@ Status StageRunner::reduce(Instance& instance, bool last) {
   Frame none;
   Apply apply(env_, state, none);
   state.begin_reduce();
-  for (const Op& op : state.block().ops(Phase::reduce)) MESHPLAN_CHECK(apply.run(op));
+  for (const Op& op : state.block().ops(Phase::reduce)) {
+    const auto* collective = std::get_if<Collective>(&op.body);
+    const bool norms = collective != nullptr && collective->group == Group::tp;
+    if (norms && env_.options().fault == Fault::no_norm_reduction) continue;
+    MESHPLAN_CHECK(apply.run(op));
+  }
   state.end_reduce();
   state.close_gradients();
   if (!last) state.keep_own_share();

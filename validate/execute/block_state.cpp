@@ -82,7 +82,20 @@ void BlockState::set_transient(BufferClass kind, bool open) {
   }
 }
 
-void BlockState::open_weights() { set_transient(BufferClass::parameter, true); }
+void BlockState::open_weights() {
+  set_transient(BufferClass::parameter, true);
+  for (const FlatState& flat : block_->states) {
+    const bool alone = place_->size(flat.shard) == 1;
+    if (!alone || !block_->buffer(flat.weight).transient) continue;
+    std::copy_n(at(flat.weight_shard), flat.elements, at(flat.weight));
+  }
+}
+bool BlockState::weights_open() const {
+  for (const FlatState& flat : block_->states) {
+    if (memory_[static_cast<size_t>(flat.weight)] == nullptr) return false;
+  }
+  return true;
+}
 void BlockState::close_weights() { set_transient(BufferClass::parameter, false); }
 
 void BlockState::open_gradients() {

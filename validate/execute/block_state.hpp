@@ -36,9 +36,10 @@ class BlockState {
   int64_t elements(BufferId id) const { return block_->buffer(id).elements(); }
 
   // Transient buffers (zero 2, 3). Calls for a block without such buffers do nothing.
-  void open_weights();  ///< before a gather
+  void open_weights();  ///< before a gather; a shard of a group of one is copied
   void close_weights();
-  void open_gradients();  ///< zeroed
+  bool weights_open() const;  ///< or resident
+  void open_gradients();      ///< zeroed
   void close_gradients();
 
   /// Between begin and end, a gradient shard stands for this rank's part of the whole gradient of

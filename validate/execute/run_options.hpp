@@ -9,8 +9,9 @@ namespace meshplan {
 /// Mistakes that tests make on purpose, to see that comparisons notice them.
 enum class Fault : uint8_t {
   none,
-  rope_offset,    ///< under context parallelism every rank counts its positions from 0
-  no_data_share,  ///< each data-parallel rank divides its loss by its own tokens alone
+  rope_offset,        ///< under context parallelism every rank counts its positions from 0
+  no_norm_reduction,  ///< gradients of norms are not summed over tensor-parallel ranks
+  no_data_share,      ///< each data-parallel rank divides its loss by its own tokens alone
 };
 
 struct RunOptions {

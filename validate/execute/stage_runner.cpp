@@ -77,7 +77,7 @@ Status StageRunner::forward(const Action& action) {
     Instance& instance = *chunk[i];
     const Block& block = instance.state.block();
     if (block.gather_when == When::each_micro_batch ||
-        (block.gather_when == When::first_micro_batch && first)) {
+        (block.gather_when == When::first_micro_batch && first) || !instance.state.weights_open()) {
       MESHPLAN_CHECK(gather(instance));
     }
     MESHPLAN_CHECK(forward_block(instance, frames[i], action.micro_batch, &x));
