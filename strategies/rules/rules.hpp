@@ -63,6 +63,8 @@ constexpr int kRules = static_cast<int>(RuleId::vocabulary_by_tp) + 1;
 
 /// "heads-by-tp", ...: as in trainer files, funnels and messages.
 const char* name_of(RuleId rule);
+/// What the rule asks for, in one line.
+const char* about(RuleId rule);
 /// Rules that a trainer file may name.
 std::vector<std::string> trainer_rule_names();
 

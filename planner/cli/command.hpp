@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which commands are there? One file per command, planner/cli/<command>.cpp.
+#pragma once
+#include <string>
+#include <vector>
+
+namespace meshplan::cli {
+
+using Arguments = std::vector<std::string>;  ///< what follows the command's name
+
+struct Command {
+  const char* name;
+  const char* question;                    ///< that it answers
+  int (*run)(const Arguments& arguments);  ///< returns the exit code
+};
+
+int run_list(const Arguments& arguments);
+int run_show(const Arguments& arguments);
+
+}  // namespace meshplan::cli
