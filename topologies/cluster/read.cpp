@@ -18,6 +18,7 @@ namespace {
 
 constexpr double kGiga = 1e9;
 constexpr double kMicro = 1e-6;
+constexpr int64_t kMost = 10'000'000;  // of anything that is counted
 
 NodeLink node_link_of(const std::string& text) {
   if (text == "nvswitch") return NodeLink::nvswitch;
@@ -27,6 +28,7 @@ NodeLink node_link_of(const std::string& text) {
 int64_t count(MapReader& in, const std::string& key, int64_t least, std::optional<int64_t> base) {
   const int64_t value = base ? in.integer(key, *base) : in.integer(key);
   if (value < least && in.has(key)) in.problem(key, fmt::format("must be {} or more", least));
+  if (value > kMost) in.problem(key, fmt::format("must be at most {}", kMost));
   return value;
 }
 
@@ -42,7 +44,8 @@ Status read_tiers(MapReader& in, std::vector<FabricTier>& out) {
       tier.problem("oversubscription", "must be 1 or more",
                    "NIC rate of a unit below over its uplink rate; 1 is full bisection");
     next.latency_s = tier.number("latency_us") * kMicro;
-    if (!(next.latency_s >= 0)) tier.problem("latency_us", "must be zero or more");
+    if (!(next.latency_s >= 0 && std::isfinite(next.latency_s)))
+      tier.problem("latency_us", "must be zero or more");
     if (below == 0)
       tier.problem("name", "the tier below already joins all nodes");
     else if (next.nodes % below != 0)
@@ -148,7 +151,11 @@ Result<Cluster> read(MapReader& in, const Cluster* base) {
       out.mesh_bytes_per_s.push_back(rate * kGiga);
     }
   }
-  if (out.gpus_per_node > 0) fill_mesh(out);
+  if (out.gpus_per_node < 1 || out.nodes < 1 || out.gpus() > kMost) {
+    in.problem("nodes", fmt::format("a cluster has 1 to {} GPUs", kMost));
+    MESHPLAN_CHECK(in.finish());
+  }
+  fill_mesh(out);
   if (!unstated("nics_per_node")) out.nics_per_node = count(in, "nics_per_node", 1, std::nullopt);
   if (!unstated("nic_gb_per_s_per_direction"))
     out.nic_bytes_per_s = in.positive("nic_gb_per_s_per_direction") * kGiga;
@@ -186,7 +193,7 @@ Result<Cluster> read_user(MapReader in, const std::string& name) {
     if (!found.ok()) return as_input(std::move(found).error(), "base");
     base = *std::move(found);
   }
-  const int64_t per_node = in.integer("gpus_per_node", 0);
+  const int64_t per_node = count(in, "gpus_per_node", 1, int64_t{0});
   if (!gpu_text.empty()) {
     auto gpu = find_gpu(gpu_text);
     if (!gpu.ok()) return as_input(std::move(gpu).error(), "gpu");
@@ -200,6 +207,9 @@ Result<Cluster> read_user(MapReader in, const std::string& name) {
   MESHPLAN_TRY(Cluster out, read(in, &base));
   if (!in.has("id")) out.id = std::filesystem::path(name).stem().string();
   if (!in.has("name")) out.name = out.id;
+  // A stated domain stands; the bundled one is fitted to the number of nodes.
+  const int64_t gpus = out.gpus();
+  if (!in.has("nvlink_domain_gpus")) return with_gpus(std::move(out), gpus);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace meshplan {
@@ -18,7 +19,9 @@ struct Shape {
   std::vector<SetCounts> rails;                ///< islands: one entry a rail class
   std::vector<std::pair<int, int64_t>> parts;  ///< units: (shape of the level below, how many)
   double share = 1;
-  auto operator<=>(const Shape&) const = default;
+  bool operator<(const Shape& other) const {
+    return std::tie(rails, parts, share) < std::tie(other.rails, other.parts, other.share);
+  }
 };
 
 class Builder {
