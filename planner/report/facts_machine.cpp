@@ -56,7 +56,7 @@ Sheet facts_of(const Cluster& c) {
   s.facts.push_back({"", "nodes", c.nodes, ""});
   s.facts.push_back({"", "gpus_per_node", c.gpus_per_node, ""});
   s.word("links inside a node", "node_link", name_of(c.node_link));
-  rate(s, "rate inside, each direction", "intra_bytes_per_s", c.intra_bytes_per_s);
+  rate(s, "rate inside a node", "intra_bytes_per_s", c.intra_bytes_per_s);
   if (!c.mesh_bytes_per_s.empty()) {
     std::vector<std::string> rates;
     for (double each : c.mesh_bytes_per_s) rates.push_back(significant(each / 1e9));
@@ -65,7 +65,7 @@ Sheet facts_of(const Cluster& c) {
   }
   s.whole("GPUs that NVLink joins", "nvlink_domain_gpus", c.nvlink_domain_gpus);
   s.whole("NICs a node", "nics_per_node", c.nics_per_node);
-  rate(s, "rate of a NIC, each direction", "nic_bytes_per_s", c.nic_bytes_per_s);
+  rate(s, "rate of a NIC", "nic_bytes_per_s", c.nic_bytes_per_s);
   rate(s, "NIC rate a GPU", "nic_bytes_per_s_per_gpu", c.nic_bytes_per_s_per_gpu());
   s.word("network", "network", c.network);
   s.flag("rail-optimized", "rail_optimized", c.rail_optimized);
