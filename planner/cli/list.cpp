@@ -80,6 +80,7 @@ const Fact* find(const Sheet& sheet, const std::string& key) {
 /// "gpu-id (long name)" -> "gpu-id": lists are for scanning.
 std::string brief(const Fact& fact) {
   if (fact.key == "parameters") return count(fact.value.get<double>());
+  if (fact.key == "gpus") return grouped(fact.value.get<int64_t>());
   if (fact.key == "gpu") return fact.value.get<std::string>();
   return fact.text;
 }
