@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <map>
+#include <set>
+
+#include "strategies/program/op.hpp"
+#include "tests/unit/catch.hpp"
+#include "topologies/base/files.hpp"
+#include "validate/published/cases.hpp"
+#include "validate/published/plan_of.hpp"
+#include "validate/published/predict.hpp"
+#include "validate/published/question_row.hpp"
+
+using namespace meshplan;
+
+namespace {
+
+using Cells = std::map<std::string, std::string>;
+
+/// A table of one header and rows given by column name; what a row leaves out is empty.
+CsvTable table_of(const std::vector<Cells>& rows) {
+  std::vector<std::string> columns = QuestionRow::columns();
+  for (const char* more :
+       {"source", "tier", "outcome", "step_s", "measured_step_s", "measured_tflops_per_gpu",
+        "measured_mfu", "measured_tokens_per_s_per_gpu", "measured_peak_mem_gb", "notes"})
+    columns.emplace_back(more);
+  std::string text;
+  for (const auto& column : columns) text += column + ",";
+  text += "end\n";
+  for (const Cells& row : rows) {
+    for (const auto& column : columns)
+      text += (row.count(column) > 0 ? csv_cell(row.at(column)) : "") + ",";
+    text += "\n";
+  }
+  return CsvTable::parse(text, "t").value();
+}
+
+const Cells kLlama = {{"id", "a"},
+                      {"source", "S"},
+                      {"trainer", "megatron-core"},
+                      {"model", "Llama3-70B"},
+                      {"layers", "80"},
+                      {"hidden", "8192"},
+                      {"ffn", "28672"},
+                      {"heads", "64"},
+                      {"kv_heads", "8"},
+                      {"vocab", "128256"},
+                      {"gated_mlp", "1"},
+                      {"seq_len", "8192"},
+                      {"global_batch_seqs", "128"},
+                      {"micro_batch", "1"},
+                      {"gpu_id", "h100-sxm5-80gb"},
+                      {"gpus", "64"},
+                      {"gpus_per_node", "8"},
+                      {"tp", "4"},
+                      {"sp", "1"},
+                      {"pp", "4"},
+                      {"vpp", "5"},
+                      {"cp", "2"},
+                      {"ep", "1"},
+                      {"dp", "2"},
+                      {"dp_shard", "zero1"},
+                      {"recompute", "selective"},
+                      {"precision", "fp8"},
+                      {"optimizer_offload", "none"},
+                      {"tier", "gold"},
+                      {"outcome", "ran"},
+                      {"step_s", "10"}};
+
+Cells with(Cells row, const Cells& changes) {
+  for (const auto& [key, value] : changes) row[key] = value;
+  return row;
+}
+
+Case one(const Cells& row) {
+  auto cases = cases_of(table_of({row}));
+  REQUIRE(cases.ok());
+  REQUIRE(cases->size() == 1);
+  return std::move(cases->front());
+}
+
+/// All that a prediction could depend on.
+std::string question_text(const Case& c) {
+  if (!c.question) return "refused: " + c.refusal.message + c.refusal.where + c.refusal.value;
+  const Question& q = *c.question;
+  std::string text = fmt::format("{} {} {} {} {} {} {} {}", q.model.id, parameters(q.model),
+                                 q.batch.sequence, q.batch.global_sequences, q.trainer.id,
+                                 q.cluster.gpu.id, q.cluster.gpus(), q.adapters_only);
+  for (const auto& level : q.levels) {
+    for (const Plan& plan : level)
+      text +=
+          fmt::format(" [{} {} {}]", to_text(plan), plan.recompute_modules, name_of(plan.compute));
+  }
+  for (const auto& line : q.chosen) text += "; " + line;
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a row that states all is one plan", "[published]") {
+  const Case c = one(kLlama);
+  REQUIRE(c.question);
+  const Question& q = *c.question;
+  REQUIRE(q.levels.size() == 1);
+  REQUIRE(q.levels[0].size() == 1);
+  const Plan& plan = q.levels[0][0];
+  CHECK(plan.tp == 4);
+  CHECK(plan.pp == 4);
+  CHECK(plan.vpp == 5);
+  CHECK(plan.cp == 2);
+  CHECK(plan.dp() == 2);
+  CHECK(plan.dp_shard == 2);
+  CHECK(plan.zero == 1);
+  CHECK(plan.schedule == ScheduleKind::interleaved);
+  CHECK(plan.compute == DType::fp8);
+  CHECK(plan.recompute == Recompute::selective);
+  CHECK(plan.recompute_modules == bit(Module::core_attention));
+  CHECK(q.batch.micro_batches(plan) == 64);
+  CHECK(q.model.id == "llama3-70b");
+  CHECK(q.cluster.gpus() == 64);
+  CHECK(q.chosen.empty());
+}
+
+TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
+  Case c = one(with(kLlama, {{"micro_batch", ""}, {"vpp", ""}}));
+  REQUIRE(c.question);
+  // 64 sequences per rank: 1, 2, 4, 8, 16, 32; 20 layers per stage: 1 and five of 2 4 5 10 20.
+  CHECK(c.question->levels[0].size() == 36);
+  CHECK(c.question->chosen.size() == 2);
+  c = one(with(kLlama, {{"dp", ""}, {"recompute", ""}, {"dp_shard", ""}, {"precision", ""}}));
+  REQUIRE(c.question);
+  CHECK(c.question->levels.size() == 3);  // none, selective, full
+  CHECK(c.question->levels[0][0].recompute == Recompute::none);
+  CHECK(c.question->levels[0][0].dp() == 2);
+  CHECK(c.question->levels[0][0].zero == 1);
+  CHECK(c.question->levels[0][0].compute == DType::bf16);
+  c = one(with(kLlama, {{"gpus", ""}}));
+  REQUIRE(c.question);
+  CHECK(c.gpus == 64);
+  c = one(with(kLlama, {{"pp", ""}}));
+  REQUIRE(c.question);
+  CHECK(c.question->levels[0][0].pp == 4);
+  c = one(with(kLlama, {{"trainer", ""}, {"framework", "Megatron-DeepSpeed (fork)"}}));
+  REQUIRE(c.question);
+  CHECK(c.question->trainer.id == "megatron-deepspeed");
+}
+
+TEST_CASE("a row that cannot be asked is named and the others go on", "[published]") {
+  const auto cases = cases_of(table_of(
+      {with(kLlama, {{"tp", "four"}}), with(kLlama, {{"layers", ""}, {"model", "Mystery"}}),
+       with(kLlama, {{"recompute", "sometimes"}}), with(kLlama, {{"gpus", "0"}}),
+       with(kLlama, {{"gpu_id", "z100"}}), kLlama}));
+  REQUIRE(cases.ok());
+  REQUIRE(cases->size() == 6);
+  CHECK((*cases)[0].refusal.where == "t:2: tp");
+  CHECK((*cases)[0].refusal.value == "four");
+  CHECK(!(*cases)[0].states_too_little);
+  CHECK((*cases)[1].states_too_little);
+  CHECK((*cases)[2].refusal.where == "recompute");
+  CHECK(!(*cases)[3].question);
+  CHECK(!(*cases)[4].question);
+  CHECK((*cases)[5].question);
+}
+
+TEST_CASE("spellings of recompute, sharding, precision and offload", "[published]") {
+  CHECK(recompute_words("none")->kind == Recompute::none);
+  CHECK(!recompute_words("")->stated);
+  CHECK(recompute_words("Full")->kind == Recompute::full);
+  CHECK(recompute_words("full (block 4)")->kind == Recompute::full);
+  CHECK(recompute_words("selective")->modules == 0);
+  CHECK(recompute_words("layernorm+moe_act")->modules ==
+        (bit(Module::norm) | bit(Module::activation)));
+  CHECK(!recompute_words("maybe").ok());
+  CHECK(shard_words("hsdp:4")->group == 4);
+  CHECK(shard_words("hsdp:4")->zero == 3);
+  CHECK(shard_words("zero2")->zero == 2);
+  CHECK(shard_words("none")->zero == 0);
+  CHECK(!shard_words("")->stated);
+  CHECK(!shard_words("zero4").ok());
+  bool four_bit = false;
+  CHECK(*precision_words("MXFP8", four_bit) == DType::fp8);
+  CHECK(!four_bit);
+  CHECK(*precision_words("nvfp4", four_bit) == DType::fp8);
+  CHECK(four_bit);
+  CHECK(!precision_words("int3", four_bit).ok());
+  CHECK(*offload_share("cpu 25%") == Approx(0.25));
+  CHECK(*offload_share("cpu 100-overlap%") == Approx(1));
+  CHECK(*offload_share("0") == 0);
+}
+
+TEST_CASE("of a level the fastest that fits is taken, then the next level", "[published]") {
+  Question question;
+  question.levels = {{Plan{}, Plan{}}, {Plan{}}};
+  question.levels[0][0].micro_batch = 1;
+  question.levels[0][1].micro_batch = 2;
+  question.levels[1][0].micro_batch = 3;
+  int limit = 9;
+  const Predictor predictor = [&](const Question&, const Plan& plan) -> Result<StepEstimate> {
+    StepEstimate e;
+    e.plan = plan;
+    e.step_s = 10 - plan.micro_batch;
+    e.peak_memory_bytes = plan.micro_batch == 3 ? 1 : plan.micro_batch + 1;
+    e.fits = e.peak_memory_bytes <= limit;
+    return e;
+  };
+  CHECK(predict(question, predictor)->estimate.plan.micro_batch == 2);
+  limit = 2;
+  CHECK(predict(question, predictor)->estimate.plan.micro_batch == 1);
+  limit = 1;
+  CHECK(predict(question, predictor)->estimate.plan.micro_batch == 3);
+  limit = 0;
+  CHECK(predict(question, predictor)->nothing_fit);
+}
+
+TEST_CASE("the shipped table: questions don't change when the answers are blank", "[published]") {
+  const std::string path = data_root() + "/validate/published/runs.csv";
+  auto table = CsvTable::open(path);
+  REQUIRE(table.ok());
+  const std::set<std::string> answers = {"step_s", "outcome", "tier", "notes"};
+  std::string blank;
+  for (const auto& column : table->header()) blank += (blank.empty() ? "" : ",") + column;
+  blank += "\n";
+  int blanked = 0;
+  for (const CsvRecord& record : table->records()) {
+    std::string line;
+    for (const auto& column : table->header()) {
+      const bool answer = answers.count(column) > 0 || column.rfind("measured_", 0) == 0;
+      const auto cell = table->cell(record, column);
+      blanked += answer && !cell.empty() ? 1 : 0;
+      line += (&column == &table->header().front() ? "" : ",") +
+              (answer ? std::string() : csv_cell(cell));
+    }
+    blank += line + "\n";
+  }
+  REQUIRE(blanked > 10000);
+  const auto before = cases_of(*table);
+  const auto after = cases_of(CsvTable::parse(blank, path).value());
+  REQUIRE(before.ok());
+  REQUIRE(after.ok());
+  REQUIRE(before->size() == after->size());
+  REQUIRE(before->size() == 2406);
+  int different = 0, asked = 0;
+  for (size_t i = 0; i < before->size(); ++i) {
+    // Lines move where a blanked note held line breaks; they are no part of the question.
+    Case a = (*before)[i], b = (*after)[i];
+    if (a.question) {
+      ++asked;
+      different += question_text(a) != question_text(b) ? 1 : 0;
+    } else {
+      different += b.question ? 1 : 0;
+    }
+  }
+  CHECK(different == 0);
+  CHECK(asked > 2150);
+}
+
+TEST_CASE("every gold row of the shipped table can be asked", "[published]") {
+  const auto cases = read_cases(data_root() + "/validate/published/runs.csv");
+  REQUIRE(cases.ok());
+  for (const Case& c : *cases) {
+    if (c.tier != "gold" || c.question) continue;
+    INFO(c.id << ": " << c.refusal.message << " " << c.refusal.where << " " << c.refusal.value);
+    CHECK(false);
+  }
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validate/published/cases.hpp"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <utility>
+
+#include "validate/published/mapping.hpp"
+#include "validate/published/model_of.hpp"
+#include "validate/published/plan_of.hpp"
+#include "validate/published/question_row.hpp"
+
+namespace meshplan {
+namespace {
+
+/// Trainers and clusters are read once for all rows that name them.
+class Caches {
+ public:
+  explicit Caches(const Mapping& mapping) : mapping_(mapping) {}
+
+  Result<Trainer> trainer(QuestionRow& row, std::vector<std::string>& chosen) {
+    const std::string stated = row.text("trainer");
+    if (!stated.empty()) {
+      const Result<Trainer>& found = by_id(stated);
+      if (found.ok()) return found;
+    }
+    std::string id = mapping_.trainer_by_framework(row.text("framework"));
+    if (!id.empty()) {
+      chosen.push_back(fmt::format("trainer: {}; {} by the framework",
+                                   stated.empty() ? "not stated" : "'" + stated + "' is unknown",
+                                   id));
+    } else {
+      id = kDefaultTrainer;
+      chosen.push_back(fmt::format(
+          "trainer: {}; {}", stated.empty() ? "not stated" : "'" + stated + "' is unknown", id));
+    }
+    return by_id(id);
+  }
+
+  Result<Cluster> cluster(QuestionRow& row, int64_t gpus) {
+    ClusterFacts facts;
+    facts.gpus = gpus;
+    facts.gpus_per_node = row.count("gpus_per_node").value_or(0);
+    facts.intra_gb_per_s = row.text("intra_bw_GBps");
+    facts.inter_gb_per_s_per_gpu = row.text("inter_bw_GBps_per_gpu");
+    facts.fabric = row.text("fabric");
+    MESHPLAN_CHECK(row.finish());
+    facts.gpu = row.text("gpu_id");
+    if (facts.gpu.empty()) facts.gpu = row.text("gpu");
+    if (facts.gpu.empty())
+      return Diagnostic{ErrorKind::input, "the row does not state the GPU", row.where("gpu_id"), "",
+                        kStatesTooLittle};
+    const std::string key =
+        fmt::format("{}|{}|{}|{}|{}|{}", facts.gpu, gpus, facts.gpus_per_node, facts.intra_gb_per_s,
+                    facts.inter_gb_per_s_per_gpu, facts.fabric);
+    const auto found = clusters_.find(key);
+    if (found != clusters_.end()) return found->second;
+    return clusters_.emplace(key, cluster_of(facts)).first->second;
+  }
+
+ private:
+  const Result<Trainer>& by_id(const std::string& id) {
+    const auto found = trainers_.find(id);
+    if (found != trainers_.end()) return found->second;
+    return trainers_.emplace(id, find_trainer(id)).first->second;
+  }
+
+  const Mapping& mapping_;
+  std::map<std::string, Result<Trainer>> trainers_;
+  std::map<std::string, Result<Cluster>> clusters_;
+};
+
+class CaseReader {
+ public:
+  CaseReader(const CsvTable& table, const Mapping& mapping)
+      : table_(table), mapping_(mapping), caches_(mapping), models_(mapping) {}
+
+  Case read(const CsvRecord& record) {
+    Case out;
+    out.line = record.line;
+    out.id = text(record, "id");
+    if (out.id.empty()) out.id = fmt::format("line {}", record.line);
+    out.source = text(record, "source");
+    out.source_detail = text(record, "source_detail");
+    out.family = mapping_.family_of(out.source);
+    out.tier = text(record, "tier");
+    out.model_name = text(record, "model");
+    out.trainer_id = text(record, "trainer");
+    out.gpu_id = text(record, "gpu_id");
+    out.precision = text(record, "precision");
+    out.flops_convention = text(record, "flops_convention");
+    read_answer(record, out.measured);
+    out.group =
+        key(record, {"source", "framework", "trainer", "model", "layers", "hidden", "ffn", "heads",
+                     "kv_heads", "vocab", "gated_mlp", "experts", "top_k", "seq_len",
+                     "global_batch_seqs", "gpu", "gpu_id", "gpus", "gpus_per_node"});
+    out.plan_key = key(record, {"micro_batch", "tp", "sp", "pp", "vpp", "cp", "ep", "dp",
+                                "dp_shard", "recompute", "precision", "optimizer_offload"});
+    if (!record.problem.empty()) {
+      out.refusal = {ErrorKind::input, record.problem,
+                     fmt::format("{}:{}", table_.name(), record.line), out.id, "row"};
+      return out;
+    }
+    QuestionRow row(table_, record);
+    Question question;
+    const Status asked = ask(row, question);
+    if (asked.ok()) {
+      out.trainer_id = question.trainer.id;
+      out.gpu_id = question.cluster.gpu.id;
+      out.gpus = question.cluster.gpus();
+      out.nodes = question.cluster.nodes;
+      out.question = std::move(question);
+    } else {
+      out.refusal = asked.error();
+      out.states_too_little = out.refusal.rule == kStatesTooLittle;
+    }
+    return out;
+  }
+
+ private:
+  std::string text(const CsvRecord& record, const char* column) const {
+    return std::string(table_.cell(record, column));
+  }
+  std::string key(const CsvRecord& record, std::initializer_list<const char*> columns) const {
+    std::string out;
+    for (const char* column : columns) (out += table_.cell(record, column)) += '|';
+    return out;
+  }
+  void read_answer(const CsvRecord& record, Measured& out) const {
+    out.out_of_memory = lower_case(text(record, "outcome")) == "oom";
+    const auto positive = [&](const char* column) -> std::optional<double> {
+      const auto value = number_of(table_.cell(record, column));
+      return value && *value > 0 ? value : std::nullopt;
+    };
+    out.step_s = positive("step_s");
+    out.tflops_per_gpu = positive("measured_tflops_per_gpu");
+    out.mfu = positive("measured_mfu");
+    out.tokens_per_s_per_gpu = positive("measured_tokens_per_s_per_gpu");
+    if (const auto gb = positive("measured_peak_mem_gb")) out.peak_memory_bytes = *gb * 1e9;
+  }
+
+  Status ask(QuestionRow& row, Question& out) {
+    MESHPLAN_TRY(out.trainer, caches_.trainer(row, out.chosen));
+    MESHPLAN_TRY(out.model, models_.of(row, row.count("seq_len").value_or(0), out.chosen));
+    MESHPLAN_TRY(const int64_t gpus, gpus_of(row, out.chosen));
+    MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus));
+    for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"}) {
+      if (lower_case(row.text(column)).find("lora") == std::string::npos) continue;
+      out.adapters_only = true;
+      out.chosen.emplace_back("low-rank adapters are trained, the model's weights are frozen");
+      break;
+    }
+    if (const std::string name = plain_name(row.text("model"));
+        name.rfind("bert", 0) == 0 || name.rfind("t5", 0) == 0)
+      out.chosen.emplace_back("an encoder's attention is priced as causal");
+    return plans_of(row, mapping_.defaults_of(out.trainer.id), gpus, out);
+  }
+
+  const CsvTable& table_;
+  const Mapping& mapping_;
+  Caches caches_;
+  ModelMapper models_;
+};
+
+}  // namespace
+
+Result<std::vector<Case>> cases_of(const CsvTable& table) {
+  MESHPLAN_CHECK(table.require(QuestionRow::columns()));
+  MESHPLAN_CHECK(table.require({"source"}));
+  MESHPLAN_TRY(const Mapping mapping, Mapping::open());
+  CaseReader reader(table, mapping);
+  std::vector<Case> out;
+  out.reserve(table.records().size());
+  for (const CsvRecord& record : table.records()) out.push_back(reader.read(record));
+  return out;
+}
+
+Result<std::vector<Case>> read_cases(const std::string& path) {
+  MESHPLAN_TRY(const CsvTable table, CsvTable::open(path));
+  return cases_of(table);
+}
+
+}  // namespace meshplan

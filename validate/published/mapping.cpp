@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validate/published/mapping.hpp"
+
+#include <algorithm>
+#include <cctype>
+
+#include "topologies/base/files.hpp"
+#include "topologies/base/reader.hpp"
+
+namespace meshplan {
+
+std::string lower_case(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+std::string plain_name(std::string_view name) {
+  std::string out;
+  int depth = 0;
+  for (const char c : name) {
+    if (c == '(') ++depth;
+    if (depth == 0 && std::isalnum(static_cast<unsigned char>(c)) != 0)
+      out += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    if (c == ')' && depth > 0) --depth;
+  }
+  return out;
+}
+
+Result<Mapping> Mapping::open() { return read(data_root() + "/validate/published/mapping.yaml"); }
+
+Result<Mapping> Mapping::read(const std::string& path) {
+  MESHPLAN_TRY(MapReader file, MapReader::open(path));
+  Mapping out;
+  file.text("source");
+  for (MapReader& entry : file.maps("families")) {
+    out.families_.push_back({entry.text("name"), entry.texts("contains")});
+    MESHPLAN_CHECK(entry.finish());
+  }
+  for (MapReader& entry : file.maps("frameworks")) {
+    out.frameworks_.push_back({entry.text("contains"), entry.text("trainer")});
+    MESHPLAN_CHECK(entry.finish());
+  }
+  for (MapReader& entry : file.maps("models")) {
+    out.models_.push_back({entry.text("starts"), entry.text("like")});
+    MESHPLAN_CHECK(entry.finish());
+  }
+  for (MapReader& entry : file.maps("trainers")) {
+    TrainerDefaults next;
+    next.id = entry.text("id");
+    next.zero = static_cast<int>(entry.integer("zero"));
+    if (next.zero < 0 || next.zero > 3) entry.problem("zero", "must be 0, 1, 2 or 3");
+    next.fastest_vpp = entry.choice("vpp", {"one", "fastest"}) == "fastest";
+    next.recompute = entry.choice("recompute", {"none", "selective", "full"});
+    const std::vector<std::string> words = {"core-attention", "per-operation", "activation"};
+    const std::string word = entry.choice("selective", words);
+    next.selective =
+        static_cast<SelectiveMeaning>(std::find(words.begin(), words.end(), word) - words.begin());
+    entry.text("source");
+    MESHPLAN_CHECK(entry.finish());
+    out.trainers_.push_back(next);
+  }
+  if (out.trainers_.empty()) file.problem("trainers", "at least one trainer is needed");
+  out.gated_ = file.text("gated_like");
+  out.gated_moe_ = file.text("gated_moe_like");
+  out.ungated_ = file.text("ungated_like");
+  MESHPLAN_CHECK(file.finish());
+  return out;
+}
+
+std::string Mapping::family_of(const std::string& source) const {
+  for (const Family& family : families_) {
+    for (const std::string& word : family.contains) {
+      if (source.find(word) != std::string::npos) return family.name;
+    }
+  }
+  return source;
+}
+
+std::string Mapping::trainer_by_framework(std::string_view framework) const {
+  const std::string words = lower_case(framework);
+  for (const Pair& pair : frameworks_) {
+    if (words.find(pair.word) != std::string::npos) return pair.value;
+  }
+  return "";
+}
+
+const TrainerDefaults& Mapping::defaults_of(const std::string& trainer) const {
+  for (const TrainerDefaults& entry : trainers_) {
+    if (entry.id == trainer) return entry;
+  }
+  return trainers_.front();
+}
+
+std::string Mapping::like(std::string_view model_name, bool gated, bool moe) const {
+  const std::string name = plain_name(model_name);
+  for (const Pair& pair : models_) {
+    if (name.rfind(pair.word, 0) == 0) return pair.value;
+  }
+  return !gated ? ungated_ : moe ? gated_moe_ : gated_;
+}
+
+}  // namespace meshplan

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What do the words of a published table mean, and what is taken where a row says nothing? Reads
+// mapping.yaml; one file of rules, so that every choice can be looked up and none hides in code.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "topologies/base/result.hpp"
+
+namespace meshplan {
+
+enum class SelectiveMeaning { core_attention, per_operation, activation };
+
+struct TrainerDefaults {
+  std::string id;
+  int zero = 1;
+  bool fastest_vpp = false;
+  std::string recompute = "none";
+  SelectiveMeaning selective = SelectiveMeaning::core_attention;
+};
+
+class Mapping {
+ public:
+  /// The bundled file. Error (input) with file, line and key.
+  static Result<Mapping> open();
+  static Result<Mapping> read(const std::string& path);
+
+  /// Family of a source: the sources that README.md of the table counts as one, else itself.
+  std::string family_of(const std::string& source) const;
+  /// Trainer id by the words of `framework`; "" when nothing matches.
+  std::string trainer_by_framework(std::string_view framework) const;
+  /// Defaults of a trainer; those of megatron-core for a trainer without an entry.
+  const TrainerDefaults& defaults_of(const std::string& trainer) const;
+  /// Bundled model whose switches a model of this name has when no bundled model fits.
+  std::string like(std::string_view model_name, bool gated, bool moe) const;
+
+ private:
+  struct Family {
+    std::string name;
+    std::vector<std::string> contains;
+  };
+  struct Pair {
+    std::string word, value;
+  };
+  std::vector<Family> families_;
+  std::vector<Pair> frameworks_;
+  std::vector<Pair> models_;
+  std::vector<TrainerDefaults> trainers_;
+  std::string gated_, gated_moe_, ungated_;
+};
+
+/// Lower case, letters and digits only, nothing in parentheses: "Llama 3.1 8B (L4)" -> "llama318b".
+std::string plain_name(std::string_view name);
+std::string lower_case(std::string_view text);
+
+}  // namespace meshplan

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validate/published/plan_of.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "strategies/rules/rules.hpp"
+
+namespace meshplan {
+namespace {
+
+constexpr int kMostCandidates = 6;  ///< of one open column
+
+struct Degrees {
+  int64_t tp, pp, cp, dp;
+};
+
+/// Degrees of the mesh from what is stated; the last unknown one follows from the others.
+Result<Degrees> degrees_of(QuestionRow& row, int64_t gpus, const Question& question,
+                           std::vector<std::string>& chosen) {
+  auto tp = row.count("tp"), pp = row.count("pp"), cp = row.count("cp"), dp = row.count("dp");
+  MESHPLAN_CHECK(row.finish());
+  if (!cp) {
+    cp = 1;
+    chosen.emplace_back("cp: not stated; 1");
+  }
+  const bool data_parallel_only = !question.trainer.tensor_parallel || gpus == 1;
+  if (!pp && tp && dp && gpus % (*tp * *cp * *dp) == 0) {
+    pp = gpus / (*tp * *cp * *dp);
+    chosen.push_back(fmt::format("pp: not stated; the other degrees leave {}", *pp));
+  }
+  if (!tp && pp && dp && gpus % (*pp * *cp * *dp) == 0) {
+    tp = gpus / (*pp * *cp * *dp);
+    chosen.push_back(fmt::format("tp: not stated; the other degrees leave {}", *tp));
+  }
+  if (!pp && (data_parallel_only || !question.trainer.pipeline_parallel)) {
+    pp = 1;
+    chosen.emplace_back("pp: not stated; 1");
+  }
+  if (!tp && data_parallel_only) {
+    tp = 1;
+    chosen.emplace_back("tp: not stated; 1");
+  }
+  if (!tp || !pp)
+    return Diagnostic{ErrorKind::input,
+                      "the row does not state the degrees of parallelism",
+                      row.where(tp ? "pp" : "tp"),
+                      "",
+                      kStatesTooLittle,
+                      "tp, pp and the number of GPUs"};
+  const int64_t model_parallel = *tp * *pp * *cp;
+  if (gpus % model_parallel != 0)
+    return Diagnostic{ErrorKind::input, "tp * pp * cp does not divide the GPUs", row.where("gpus"),
+                      fmt::format("{} / ({} * {} * {})", gpus, *tp, *pp, *cp), "world"};
+  const int64_t left = gpus / model_parallel;
+  if (dp && *dp != left)
+    chosen.push_back(fmt::format("dp: {} is stated, but {} GPUs leave {}", *dp, gpus, left));
+  return Degrees{*tp, *pp, *cp, left};
+}
+
+Status batch_of(QuestionRow& row, int64_t dp, Question& question, std::vector<int64_t>& micro) {
+  const auto sequence = row.count("seq_len");
+  const auto stated = row.count("micro_batch");
+  auto global = row.count("global_batch_seqs");
+  MESHPLAN_CHECK(row.finish());
+  auto& chosen = question.chosen;
+  if (!sequence)
+    return Diagnostic{ErrorKind::input, "the row does not state the sequence length",
+                      row.where("seq_len"), "", kStatesTooLittle};
+  if (!global) {
+    if (!stated)
+      return Diagnostic{ErrorKind::input, "the row states no batch", row.where("global_batch_seqs"),
+                        "", kStatesTooLittle};
+    global = *stated * dp;
+    chosen.push_back(
+        fmt::format("global batch: not stated; one micro-batch on each of {} ranks", dp));
+  }
+  int64_t share = (*global + dp - 1) / dp;
+  if (stated) {
+    int64_t size = std::min(*stated, share);
+    if (*global % dp == 0) {
+      while (share % size != 0) --size;
+    } else {
+      share = (share + size - 1) / size * size;
+    }
+    if (size != *stated)
+      chosen.push_back(fmt::format("micro-batch: {} does not divide a rank's {} sequences; {}",
+                                   *stated, share, size));
+    micro = {size};
+  } else {
+    for (int64_t size = 1; size <= share && static_cast<int>(micro.size()) < kMostCandidates;
+         size *= 2) {
+      if (share % size == 0) micro.push_back(size);
+    }
+    chosen.emplace_back("micro-batch: not stated; the fastest that fits");
+  }
+  if (share * dp != *global)
+    chosen.push_back(fmt::format("global batch: {} sequences do not divide by {} ranks; {}",
+                                 *global, dp, share * dp));
+  question.batch = {*sequence, share * dp};
+  return Done{};
+}
+
+/// Chunks per stage that give equal stages, counting embedding and head as layers if need be.
+std::vector<int> chunk_counts(int64_t layers, int64_t pp) {
+  std::vector<int> out = {1};
+  for (const int64_t total : {layers, layers + 2}) {
+    if (total % pp != 0) continue;
+    for (int64_t chunks = 2; chunks <= total / pp; ++chunks) {
+      if (total / pp % chunks == 0) out.push_back(static_cast<int>(chunks));
+    }
+    break;
+  }
+  // The shortest and the longest chunks are the likely ones; what lies between is thinned out.
+  while (static_cast<int>(out.size()) > kMostCandidates) out.erase(out.begin() + 1);
+  return out;
+}
+
+Status sharding_of(QuestionRow& row, const TrainerDefaults& defaults, const Degrees& degrees,
+                   Question& question, Plan& plan) {
+  MESHPLAN_TRY(const ShardWords shard, shard_words(row.text("dp_shard")));
+  plan.zero = shard.zero;
+  if (!shard.stated) {
+    plan.zero = defaults.zero;
+    question.chosen.push_back(fmt::format("dp_shard: not stated; ZeRO {}, the default of {}",
+                                          plan.zero, question.trainer.id));
+  }
+  const int64_t dp = degrees.dp;
+  int64_t group = plan.zero == 0 ? 1 : dp;
+  if (shard.group > 0) {
+    group = std::gcd(shard.group, dp);
+    if (group != shard.group)
+      question.chosen.push_back(
+          fmt::format("dp_shard: groups of {} among {} ranks; {}", shard.group, dp, group));
+  }
+  plan.dp_shard = static_cast<int>(group);
+  plan.dp_replicate = static_cast<int>(dp / group);
+  // FSDP beside pipeline stages keeps the parameters until the last micro-batch.
+  plan.reshard_after_forward = degrees.pp == 1;
+  return Done{};
+}
+
+void experts_of(const std::optional<int64_t>& stated, const Degrees& d, Question& question,
+                Plan& plan) {
+  if (!question.model.moe) return;
+  if (stated) {
+    plan.ep = static_cast<int>(*stated);
+  } else {
+    plan.ep = static_cast<int>(std::gcd(question.model.moe->experts, d.dp * d.cp));
+    question.chosen.push_back(fmt::format("ep: not stated; {}", plan.ep));
+  }
+  plan.etp = (d.dp * d.cp) % plan.ep == 0 ? plan.tp : 1;
+  if (plan.tp > 1)
+    question.chosen.push_back(fmt::format("expert tensor parallelism: {}", plan.etp));
+}
+
+Status formats_of(QuestionRow& row, Question& question, Plan& plan) {
+  const std::string text = row.text("precision");
+  plan.gradient = question.trainer.gradient;
+  if (text.empty()) {
+    plan.compute = question.cluster.gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
+    question.chosen.push_back(fmt::format("precision: not stated; {}", name_of(plan.compute)));
+    return Done{};
+  }
+  bool four_bit = false;
+  MESHPLAN_TRY(plan.compute, precision_words(text, four_bit));
+  if (four_bit) question.chosen.emplace_back("precision: fp4 products are priced as fp8");
+  if (plan.compute == DType::fp32) plan.gradient = DType::fp32;
+  return Done{};
+}
+
+}  // namespace
+
+Result<int64_t> gpus_of(QuestionRow& row, std::vector<std::string>& chosen) {
+  const auto stated = row.count("gpus");
+  const auto tp = row.count("tp"), pp = row.count("pp"), cp = row.count("cp"), dp = row.count("dp");
+  MESHPLAN_CHECK(row.finish());
+  const int64_t model_parallel = tp.value_or(1) * pp.value_or(1) * cp.value_or(1);
+  if (!stated) {
+    if (!tp || !pp || !dp)
+      return Diagnostic{ErrorKind::input, "the row does not state the number of GPUs",
+                        row.where("gpus"), "", kStatesTooLittle};
+    chosen.push_back(fmt::format("gpus: not stated; {} by the degrees", model_parallel * *dp));
+    return model_parallel * *dp;
+  }
+  if (*stated % model_parallel == 0) return *stated;
+  const int64_t world = model_parallel * dp.value_or(1);
+  chosen.push_back(fmt::format("gpus: {} is stated, but the degrees need {}", *stated, world));
+  return world;
+}
+
+Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
+                Question& question) {
+  auto& chosen = question.chosen;
+  MESHPLAN_TRY(const Degrees d, degrees_of(row, gpus, question, chosen));
+  std::vector<int64_t> micro;
+  MESHPLAN_CHECK(batch_of(row, d.dp, question, micro));
+  Plan plan;
+  plan.tp = static_cast<int>(d.tp);
+  plan.pp = static_cast<int>(d.pp);
+  plan.cp = static_cast<int>(d.cp);
+  if (!question.trainer.context_parallel_kinds.empty()) {
+    const auto kind = context_parallel_from(question.trainer.context_parallel_kinds.front());
+    if (kind.ok()) plan.cp_kind = *kind;
+  }
+  MESHPLAN_CHECK(sharding_of(row, defaults, d, question, plan));
+  const auto ep = row.count("ep");
+  const auto vpp = row.count("vpp");
+  MESHPLAN_CHECK(row.finish());
+  experts_of(ep, d, question, plan);
+  MESHPLAN_CHECK(formats_of(row, question, plan));
+  const std::string sp = lower_case(row.text("sp"));
+  plan.sequence_parallel = sp.empty() ? question.trainer.sequence_parallel_default
+                                      : sp != "0" && sp != "false" && sp != "none";
+  if (sp.empty() && plan.tp > 1)
+    chosen.push_back(fmt::format("sp: not stated; {}", plan.sequence_parallel ? "on" : "off"));
+  MESHPLAN_TRY(const double offload, offload_share(row.text("optimizer_offload")));
+  plan.optimizer_offload = offload > 0;
+  if (offload > 0 && offload < 1)
+    chosen.push_back(fmt::format("optimizer_offload: {:.0f} % is priced as all", 100 * offload));
+
+  std::vector<int> chunks = {1};
+  if (vpp && d.pp > 1) {
+    chunks = {static_cast<int>(*vpp)};
+  } else if (!vpp && d.pp > 1 && defaults.fastest_vpp) {
+    chunks = chunk_counts(question.model.layers, d.pp);
+    if (chunks.size() > 1) chosen.emplace_back("vpp: not stated; the fastest that fits");
+  }
+  MESHPLAN_TRY(RecomputeWords recompute, recompute_words(row.text("recompute")));
+  std::vector<Recompute> kinds = {recompute.kind};
+  if (!recompute.stated) {
+    MESHPLAN_TRY(const Recompute usual, recompute_from(defaults.recompute));
+    kinds.clear();
+    for (int kind = static_cast<int>(usual); kind <= static_cast<int>(Recompute::full); ++kind)
+      kinds.push_back(static_cast<Recompute>(kind));
+    chosen.push_back(
+        fmt::format("recompute: not stated; {}, or the next that fits", defaults.recompute));
+  }
+  for (const Recompute kind : kinds) {
+    std::vector<Plan> level;
+    plan.recompute = kind;
+    plan.recompute_modules = 0;
+    if (kind == Recompute::selective)
+      plan.recompute_modules =
+          recompute.modules != 0 ? recompute.modules : modules_of(defaults.selective);
+    for (const int count : chunks) {
+      plan.vpp = count;
+      plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
+      for (const int64_t size : micro) {
+        plan.micro_batch = static_cast<int>(size);
+        level.push_back(plan);
+      }
+    }
+    question.levels.push_back(std::move(level));
+  }
+  return Done{};
+}
+
+}  // namespace meshplan

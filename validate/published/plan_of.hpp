@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which plans may a published run have used? One, where the row states all of it; else candidates
+// in the order in which they are to be preferred.
+//
+// Rules for what is not stated (each use is noted in Question::chosen):
+//   gpus         tp * pp * cp * dp
+//   tp, pp       what the other degrees leave; else 1 where one GPU or a data-parallel trainer runs
+//   cp, ep       1
+//   dp           gpus / (tp * pp * cp), also where the column contradicts the number of GPUs
+//   sp           the trainer's default
+//   dp_shard     the trainer's default ZeRO level over all data-parallel ranks
+//   global batch one micro-batch per rank and step
+//   micro-batch  of the powers of two that divide a rank's share, the fastest that fits
+//   vpp          1, or for trainers that interleave, of the divisions into equal chunks the fastest
+//                that fits
+//   recompute    the trainer's default; if nothing fits with it, more
+//   etp          tp as far as the ranks reach, else 1 (Megatron-Core's default)
+//   precision    bf16, or fp16 where the GPU has no bf16 products
+#pragma once
+#include <string>
+#include <vector>
+
+#include "validate/published/case.hpp"
+#include "validate/published/mapping.hpp"
+#include "validate/published/question_row.hpp"
+
+namespace meshplan {
+
+/// Fills batch and levels of `question`, whose model, trainer and cluster's GPU are known. `gpus`
+/// is the number of GPUs (from gpus_of).
+Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
+                Question& question);
+
+/// Number of GPUs: the column unless the degrees need more.
+Result<int64_t> gpus_of(QuestionRow& row, std::vector<std::string>& chosen);
+
+/// "", "none", "off", "0", "false" -> none; "selective", "core_attn", "mlp,layernorm", ... ->
+/// selective with the modules named; "full", "1", "block", ... -> full.
+struct RecomputeWords {
+  bool stated = false;
+  Recompute kind = Recompute::none;
+  uint32_t modules = 0;  ///< bit set of Module; 0: what the trainer means by the word
+};
+Result<RecomputeWords> recompute_words(const std::string& text);
+
+/// "bf16", "mxfp8", "nvfp4", ...; `four_bit` is set for formats that are priced as fp8.
+Result<DType> precision_words(const std::string& text, bool& four_bit);
+
+/// "", "none", "0" -> 0; "1", "true", "cpu 25%" -> share of the optimizer states on the host.
+Result<double> offload_share(const std::string& text);
+
+/// "zero3", "none", "fsdp", "hsdp:4", ...: ZeRO level and, for hsdp, ranks per sharded group
+/// (0: all of them).
+struct ShardWords {
+  bool stated = false;
+  int zero = 0;
+  int64_t group = 0;
+};
+Result<ShardWords> shard_words(const std::string& text);
+
+/// Modules that "selective" means for a trainer where a row names none.
+uint32_t modules_of(SelectiveMeaning meaning);
+
+}  // namespace meshplan
