@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/step/compose.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace meshplan {
+namespace {
+
+/// Seconds by which the slowest of n ranks is later than the mean, relative: the expected maximum
+/// of n normal deviates, sigma * sqrt(2 ln n) to leading order.
+double straggling(const Constants& constants, int64_t ranks) {
+  return ranks > 1 ? constants.straggler_sigma * std::sqrt(2 * std::log(static_cast<double>(ranks)))
+                   : 0;
+}
+
+struct RunPrice {
+  const PassPrice* pass;
+  const StatePrice* state;
+  int64_t count;
+};
+
+std::vector<RunPrice> priced(const Chunk& chunk, const PricedKinds& prices) {
+  std::vector<RunPrice> runs;
+  for (const BlockRun& run : chunk.runs) {
+    const auto kind = static_cast<size_t>(run.block);
+    runs.push_back({prices.passes[kind], prices.states[kind], run.count});
+  }
+  return runs;
+}
+
+void expose(PhaseTime& time, const ChainTime& chain, double slowdown) {
+  time.exposed[static_cast<size_t>(Group::shard)] += chain.exposed();
+  time.network[static_cast<size_t>(Group::shard)] += chain.network;
+  const double slower = slowdown * std::min(chain.hidden(), chain.compute);
+  time.slowdown += slower;
+  time.wall += chain.exposed() + slower;
+}
+
+/// Bytes while block i is worked on: its own whole weights and those gathered ahead; its own whole
+/// gradients and those of the block before, which are being reduced.
+int64_t transient(const std::vector<RunPrice>& runs, size_t i, bool first_of_run, bool backward,
+                  int prefetch) {
+  const StatePrice& state = *runs[i].state;
+  int64_t bytes = 0;
+  const bool more_in_run = runs[i].count > 1 && first_of_run;
+  const size_t next = backward ? i - 1 : i + 1;  // wraps below 0
+  if (state.freed) bytes += state.memory.gathered;
+  if (prefetch > 0) {
+    const StatePrice* ahead =
+        more_in_run ? &state : (next < runs.size() ? runs[next].state : nullptr);
+    if (ahead != nullptr && ahead->freed) bytes += ahead->memory.gathered;
+  }
+  if (backward) {
+    bytes += state.memory.whole_gradients;
+    const StatePrice* before = runs[i].count > 1 && !first_of_run
+                                   ? &state
+                                   : (i + 1 < runs.size() ? runs[i + 1].state : nullptr);
+    if (before != nullptr) bytes += before->memory.whole_gradients;
+  }
+  return bytes;
+}
+
+ChunkBytes chunk_bytes(const std::vector<RunPrice>& runs, int prefetch) {
+  ChunkBytes bytes;
+  int64_t alive = 0;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const BlockMemory& memory = runs[i].pass->memory;
+    const int64_t before_last = (runs[i].count - 1) * memory.saved;
+    bytes.forward_peak =
+        std::max({bytes.forward_peak,
+                  alive + memory.forward_peak + transient(runs, i, true, false, prefetch),
+                  alive + before_last + memory.forward_peak +
+                      transient(runs, i, runs[i].count == 1, false, prefetch)});
+    alive += runs[i].count * memory.saved;
+  }
+  bytes.saved = alive;
+  int64_t held = 0;
+  for (size_t i = runs.size(); i-- > 0;) {
+    const BlockMemory& memory = runs[i].pass->memory;
+    const int64_t n = runs[i].count;
+    const auto peak = [&](int64_t done) {  // blocks of the run already behind
+      return alive - (done + 1) * memory.saved + held + done * memory.held + memory.backward_peak +
+             transient(runs, i, done == 0, true, prefetch);
+    };
+    // Saved falls and held rises from block to block, so one of the ends is the worst; the second
+    // has the first one's gradients beside its own.
+    bytes.backward_peak =
+        std::max({bytes.backward_peak, peak(0), peak(std::min<int64_t>(1, n - 1)), peak(n - 1)});
+    alive -= n * memory.saved;
+    held += n * memory.held;
+    bytes.weight_peak = std::max(bytes.weight_peak, memory.weight_peak - memory.held);
+  }
+  bytes.kept_for_weight = held;
+  bytes.backward_peak -= bytes.saved;
+  return bytes;
+}
+
+}  // namespace
+
+StageMemory stage_memory(const Stage& stage, const PricedKinds& prices, const Trainer& trainer) {
+  StageMemory result;
+  BlockMemory& states = result.states;
+  for (const Chunk& chunk : stage.chunks) {
+    const std::vector<RunPrice> runs = priced(chunk, prices);
+    result.chunks.push_back(chunk_bytes(runs, trainer.fsdp_prefetch));
+    for (const RunPrice& run : runs) {
+      const BlockMemory& memory = run.state->memory;
+      states.parameters += run.count * memory.parameters;
+      states.gradients += run.count * memory.gradients;
+      states.optimizer += run.count * memory.optimizer;
+      states.host += run.count * memory.host;
+      // Whole weights that are kept after the first gather stay for the step.
+      if (!run.state->freed) states.gathered += run.count * memory.gathered;
+    }
+  }
+  return result;
+}
+
+StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Trainer& trainer,
+                         double overlap_slowdown) {
+  StagePrice result;
+  result.memory = stage_memory(stage, prices, trainer);
+  const ChainRules rules{trainer.fsdp_prefetch, trainer.overlap_param_gather,
+                         trainer.overlap_grad_reduce};
+  std::vector<ChainRun> first_forward, last_backward;
+  for (const Chunk& chunk : stage.chunks) {
+    const std::vector<RunPrice> runs = priced(chunk, prices);
+    ChunkPrice price;
+    std::vector<ChainRun> forward, backward;
+    for (const RunPrice& run : runs) {
+      const auto n = static_cast<double>(run.count);
+      price.forward += run.pass->forward.scaled(n);
+      price.backward += run.pass->backward.scaled(n);
+      price.weight += run.pass->weight.scaled(n);
+      result.update += run.state->update.scaled(n);
+      const StatePrice& state = *run.state;
+      const double gather = state.gather.wall;
+      const bool each = state.gather_when == When::each_micro_batch;
+      forward.push_back({run.count, run.pass->forward.wall, each ? gather : 0, 0});
+      first_forward.push_back({run.count, run.pass->forward.wall, each ? 0 : gather, 0});
+      const bool reduce_each = state.reduce_when == When::each_micro_batch;
+      backward.push_back({run.count, run.pass->backward.wall, each ? gather : 0,
+                          reduce_each ? state.reduce.wall : 0});
+      last_backward.push_back(
+          {run.count, run.pass->backward.wall, 0, reduce_each ? 0 : state.reduce.wall});
+    }
+    std::reverse(backward.begin(), backward.end());
+    expose(price.forward, chain_time(forward, rules), overlap_slowdown);
+    expose(price.backward, chain_time(backward, rules), overlap_slowdown);
+    result.chunks.push_back(price);
+  }
+  std::reverse(last_backward.begin(), last_backward.end());
+  result.gather_s = chain_time(first_forward, rules).exposed();
+  result.reduce_s = chain_time(last_backward, rules).exposed();
+  return result;
+}
+
+PipelineInput pipeline_input(const CostModel& costs, const LowerContext& lower,
+                             const PlanLinks& links, const std::vector<const StagePrice*>& stages) {
+  const Plan& plan = lower.plan;
+  PipelineInput input;
+  input.shape = {plan.schedule, plan.pp, plan.vpp, lower.batch.micro_batches(plan),
+                 plan.schedule_group};
+  for (const StagePrice* stage : stages) {
+    for (const ChunkPrice& chunk : stage->chunks) {
+      input.times.push_back(
+          {chunk.forward.wall, chunk.backward.wall, chunk.backward.wall, chunk.weight.wall});
+    }
+  }
+  if (plan.pp > 1) {
+    const double bytes =
+        static_cast<double>(lower.own_tokens() * lower.model.hidden * bytes_of(lower.value()));
+    const GroupLinks& between = links.links[static_cast<size_t>(Group::pp)];
+    input.p2p_s = costs.collectives().p2p(bytes, between).seconds;
+    if (between.nodes > 1) input.p2p_s *= costs.constants().network_slowdown;
+    input.p2p_overlapped = lower.trainer.overlap_p2p;
+  }
+  // First forwards wait for their weights, which all stages gather from the start of the step on,
+  // so a later stage hides what fits in the time until its first micro-batch arrives.
+  const auto chunks = static_cast<size_t>(input.shape.chunks);
+  input.first_forward_s.assign(input.times.size(), 0);
+  input.last_backward_s.assign(input.times.size(), 0);
+  double arrival = 0;
+  for (size_t s = 0; s < stages.size(); ++s) {
+    input.first_forward_s[s * chunks] = std::max(0.0, stages[s]->gather_s - arrival);
+    input.last_backward_s[s * chunks] = stages[s]->reduce_s;
+    arrival += input.times[s * chunks].forward + input.p2p_s;
+  }
+  return input;
+}
+
+StepEnd step_end(const CostModel& costs, const LowerContext& lower, const PlanLinks& links,
+                 const std::vector<const StagePrice*>& stages, double timeline_s) {
+  const Plan& plan = lower.plan;
+  StepEnd end;
+  for (const StagePrice* stage : stages) {
+    end.optimizer = std::max(end.optimizer, stage->update.wall);
+  }
+  end.norm = costs.collectives()
+                 .time(CollectiveOp::all_reduce, 4, links.links[static_cast<size_t>(Group::world)])
+                 .seconds;
+  if (lower.model.tied_embeddings && plan.pp > 1) {
+    const double bytes =
+        static_cast<double>(padded_vocabulary(lower.model, plan, lower.trainer) / plan.tp *
+                            lower.model.hidden * bytes_of(plan.gradient));
+    GroupLinks pair = links.links[static_cast<size_t>(Group::tied)];
+    pair.ranks = 2;
+    end.tied = costs.collectives().time(CollectiveOp::all_reduce, bytes, pair).seconds;
+  }
+  end.overhead = costs.constants().step_overhead_s +
+                 lower.trainer.sync_points_per_step * costs.host(lower.trainer).sync_s;
+  end.stragglers = (timeline_s + end.optimizer + end.norm + end.tied) *
+                   straggling(costs.constants(), plan.world());
+  return end;
+}
+
+}  // namespace meshplan

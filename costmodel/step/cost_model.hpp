@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What does each block of a plan cost on this cluster? Priced once and kept: a plan is composed of
+// priced blocks (compose.hpp).
+//
+// Passes depend on tp, cp, ep, micro-batch, recompute; states on how parameters are sharded. The
+// two are priced apart so that a search over both prices few of either.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "costmodel/profile/constants.hpp"
+#include "costmodel/step/constants.hpp"
+#include "costmodel/step/phase_time.hpp"
+#include "strategies/program/live_range.hpp"
+#include "strategies/program/lower.hpp"
+
+namespace meshplan {
+
+/// Forward, backward and weight-gradient passes of one block for one micro-batch.
+struct PassPrice {
+  PhaseTime forward, backward, weight;
+  BlockMemory memory;  ///< its activation half
+  Block bare;          ///< parameters not laid out, no operations
+};
+
+/// Parameters, gradients and optimizer states of one block.
+struct StatePrice {
+  PhaseTime gather, reduce, update;
+  BlockMemory memory;  ///< its state half
+  When gather_when = When::never;
+  When reduce_when = When::never;
+  bool freed = false;
+};
+
+/// Links of every group under a plan's rank order.
+struct PlanLinks {
+  std::array<GroupLinks, kGroups> links;
+  std::array<GroupDims, kGroups> dims;
+};
+
+class CostModel {
+ public:
+  static Result<std::shared_ptr<const CostModel>> load(const Cluster& cluster,
+                                                       const Constants& constants);
+
+  const Cluster& cluster() const { return cluster_; }
+  const Constants& constants() const { return constants_; }
+  const KernelTables& kernels() const { return kernels_; }
+  const CollectiveModel& collectives() const { return collectives_; }
+
+  /// Error (no_plan): expert degrees do not fit the world; (usage): unknown rank order.
+  Result<PlanLinks> links(const Plan& plan, const Trainer& trainer) const;
+  const HostCosts& host(const Trainer& trainer) const {
+    return hosts_[static_cast<size_t>(trainer.host)];
+  }
+  PriceContext context(const Plan& plan, const Trainer& trainer, const PlanLinks& links) const;
+  StreamRules rules(const Trainer& trainer) const;
+
+  PassPrice price_passes(const LowerContext& lower, const BlockKind& kind,
+                         const PriceContext& context) const;
+  /// laid_out: a PassPrice::bare after lay_out_states.
+  StatePrice price_states(const LowerContext& lower, const Block& laid_out,
+                          const PriceContext& context) const;
+
+ private:
+  CostModel(Cluster cluster, Constants constants, KernelTables kernels, CollectiveModel collectives,
+            std::array<HostCosts, 4> hosts)
+      : cluster_(std::move(cluster)),
+        constants_(std::move(constants)),
+        kernels_(std::move(kernels)),
+        collectives_(std::move(collectives)),
+        hosts_(hosts) {}
+  Cluster cluster_;
+  Constants constants_;
+  KernelTables kernels_;
+  CollectiveModel collectives_;
+  std::array<HostCosts, 4> hosts_;  ///< by HostClass
+};
+
+}  // namespace meshplan

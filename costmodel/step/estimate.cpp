@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/step/estimate.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+
+#include "strategies/rules/rules.hpp"
+
+namespace meshplan {
+namespace {
+
+struct Prices {
+  std::deque<PassPrice> passes;
+  std::deque<StatePrice> states;
+  PricedKinds kinds;
+};
+
+Prices price_all(const CostModel& costs, const LowerContext& lower, const PriceContext& context,
+                 const BlockLayout& layout) {
+  Prices prices;
+  for (const BlockKind& kind : layout.kinds) {
+    prices.passes.push_back(costs.price_passes(lower, kind, context));
+    prices.kinds.passes.push_back(&prices.passes.back());
+    Block states = prices.passes.back().bare;
+    lay_out_states(lower, states);
+    prices.states.push_back(costs.price_states(lower, states, context));
+    prices.kinds.states.push_back(&prices.states.back());
+  }
+  return prices;
+}
+
+struct Breakdown {
+  std::vector<Part> parts;
+  double sum = 0;
+  void add(const char* name, double seconds) {
+    if (seconds == 0) return;
+    parts.push_back({name, seconds});
+    sum += seconds;
+  }
+};
+
+double exposed(const PhaseTime& time, std::initializer_list<Group> groups) {
+  double sum = 0;
+  for (const Group group : groups) sum += time.exposed[static_cast<size_t>(group)];
+  return sum;
+}
+
+}  // namespace
+
+Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, const Plan& plan,
+                                   const Batch& batch, const Trainer& trainer,
+                                   const EstimateOptions& options) {
+  if (options.check_rules) {
+    if (auto broken = violated(model, plan, batch, trainer)) return *std::move(broken);
+  }
+  const Constants& constants = costs.constants();
+  StepDetail local;
+  StepDetail& detail = options.detail != nullptr ? *options.detail : local;
+  const int64_t micro_batches = batch.micro_batches(plan);
+  MESHPLAN_TRY(detail.layout, lay_out_blocks(model, plan, micro_batches));
+  MESHPLAN_TRY(const PlanLinks links, costs.links(plan, trainer));
+  const LowerContext lower{model, plan, batch, trainer};
+  const PriceContext context = costs.context(plan, trainer, links);
+  const Prices prices = price_all(costs, lower, context, detail.layout);
+
+  detail.stages.clear();
+  for (const Stage& stage : detail.layout.stages) {
+    detail.stages.push_back(
+        compose_stage(stage, prices.kinds, trainer, constants.overlap_slowdown));
+  }
+  std::vector<const StagePrice*> stages;
+  for (const StagePrice& stage : detail.stages) stages.push_back(&stage);
+  PipelineInput& input = detail.pipeline;
+  input = pipeline_input(costs, lower, links, stages);
+  if (options.trace) {
+    MESHPLAN_TRY(const auto schedule, make_schedule(input.shape));
+    MESHPLAN_TRY(detail.timeline, simulate_pipeline(input, schedule, true));
+  } else {
+    MESHPLAN_TRY(detail.timeline, simulate_pipeline(input));
+  }
+
+  StepEstimate estimate;
+  estimate.plan = plan;
+  estimate.batch = batch;
+  const auto critical = static_cast<size_t>(detail.timeline.critical_stage);
+  const StagePrice& stage = detail.stages[critical];
+  PhaseTime work;
+  for (size_t c = 0; c < stage.chunks.size(); ++c) {
+    const MicroBatchRange range = micro_batches_of(input.shape, static_cast<int>(c));
+    const auto n = static_cast<double>(range.last - range.first);
+    work += stage.chunks[c].forward.scaled(n);
+    work += stage.chunks[c].backward.scaled(n);
+    work += stage.chunks[c].weight.scaled(n);
+  }
+  Breakdown time;
+  time.add("matrix products", work.gemm);
+  time.add("attention", work.attention);
+  time.add("memory-bound kernels", work.memory);
+  time.add("launches", work.host);
+  time.add("tensor parallel, exposed", exposed(work, {Group::tp}));
+  time.add("context parallel, exposed", exposed(work, {Group::cp}));
+  time.add("expert parallel, exposed", exposed(work, {Group::ep, Group::etp}));
+  const size_t first = critical * stage.chunks.size();
+  time.add("data parallel, exposed",
+           exposed(work,
+                   {Group::shard, Group::replicate, Group::expert_shard, Group::expert_replicate}) +
+               input.first_forward_s[first] + input.last_backward_s[first]);
+  time.add("slowdown beside collectives", work.slowdown);
+  time.add("pipeline transfers, exposed", detail.timeline.exposed_p2p_s);
+  // What the timeline adds to its critical stage's work.
+  const double bubble = detail.timeline.total_s - time.sum;
+  time.add("pipeline bubble", bubble);
+  const StepEnd end = step_end(costs, lower, links, stages, detail.timeline.total_s);
+  time.add("optimizer", end.optimizer + end.norm);
+  time.add("tied embedding gradients", end.tied);
+  time.add("stragglers", end.stragglers);
+  time.add("step overhead", end.overhead);
+  estimate.time = std::move(time.parts);
+  estimate.step_s = time.sum;
+  estimate.step_low_s = estimate.step_high_s = estimate.step_s;
+  estimate.bubble_share = bubble / estimate.step_s;
+
+  const double tokens =
+      static_cast<double>(batch.global_sequences) * static_cast<double>(batch.sequence);
+  const auto gpus = static_cast<double>(plan.world());
+  estimate.tokens_per_s_per_gpu = tokens / estimate.step_s / gpus;
+  const double flops_per_s = estimate.tokens_per_s_per_gpu *
+                             model_flops_per_token(model, batch.sequence, options.convention);
+  estimate.tflops_per_gpu = flops_per_s / 1e12;
+  const double peak = costs.cluster().gpu.peak_flops_per_s(plan.compute);
+  estimate.mfu = peak > 0 ? flops_per_s / peak : 0;
+  const auto largest =
+      std::max_element(estimate.time.begin() + 1, estimate.time.end(),
+                       [](const Part& a, const Part& b) { return a.value < b.value; });
+  if (largest != estimate.time.end()) estimate.limited_by = largest->name;
+
+  std::vector<std::pair<int, const StageMemory*>> held;
+  for (const StagePrice& price : detail.stages) {
+    held.emplace_back(static_cast<int>(held.size()), &price.memory);
+  }
+  MemoryEstimate memory =
+      memory_of(held, input.shape, plan, trainer, costs.cluster().gpu, constants);
+  estimate.peak_memory_bytes = memory.peak_bytes;
+  estimate.capacity_bytes = memory.capacity_bytes;
+  estimate.peak_stage = memory.stage;
+  estimate.memory = std::move(memory.parts);
+  estimate.fits = memory.peak_bytes <= memory.capacity_bytes;
+  estimate.assumptions = model.assumptions;
+  for (const auto* list : {&costs.cluster().assumed}) {
+    estimate.assumptions.insert(estimate.assumptions.end(), list->begin(), list->end());
+  }
+  return estimate;
+}
+
+Result<StepEstimate> estimate_step(const Model& model, const Plan& plan, const Batch& batch,
+                                   const Trainer& trainer, const Cluster& cluster,
+                                   const EstimateOptions& options) {
+  MESHPLAN_TRY(const Constants constants, load_constants());
+  MESHPLAN_TRY(const auto costs, CostModel::load(cluster, constants));
+  return estimate_step(*costs, model, plan, batch, trainer, options);
+}
+
+}  // namespace meshplan

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long does one step of this plan take on this cluster, and does it fit? One plan, in full: the
+// schedule is simulated action by action.
+#pragma once
+#include "costmodel/step/compose.hpp"
+#include "costmodel/step/step.hpp"
+#include "costmodel/timeline/pipeline_time.hpp"
+
+namespace meshplan {
+
+/// What the estimate was computed from; for traces and explanations.
+struct StepDetail {
+  BlockLayout layout;
+  std::vector<StagePrice> stages;
+  PipelineInput pipeline;
+  PipelineResult timeline;  ///< with its trace when asked for
+};
+
+struct EstimateOptions {
+  FlopsConvention convention = FlopsConvention::causal;
+  bool check_rules = true;
+  StepDetail* detail = nullptr;
+  bool trace = false;
+};
+
+/// Errors: no_plan (a rule refuses the plan), usage (bad rank order of the trainer).
+Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, const Plan& plan,
+                                   const Batch& batch, const Trainer& trainer,
+                                   const EstimateOptions& options = {});
+
+/// The same with the cost model loaded on the way; for single questions.
+Result<StepEstimate> estimate_step(const Model& model, const Plan& plan, const Batch& batch,
+                                   const Trainer& trainer, const Cluster& cluster,
+                                   const EstimateOptions& options = {});
+
+/// Peak device memory of every stage, and of the fullest one the parts.
+struct MemoryEstimate {
+  int64_t peak_bytes = 0;
+  int64_t capacity_bytes = 0;
+  int stage = 0;
+  std::vector<Part> parts;
+};
+/// `stages`: (index of the stage, its memory); equal stages after the first may be left out where
+/// later stages have fewer micro-batches in flight.
+MemoryEstimate memory_of(const std::vector<std::pair<int, const StageMemory*>>& stages,
+                         const ScheduleShape& shape, const Plan& plan, const Trainer& trainer,
+                         const Gpu& gpu, const Constants& constants);
+
+}  // namespace meshplan

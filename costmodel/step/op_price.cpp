@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/step/op_price.hpp"
+
+#include <algorithm>
+
+namespace meshplan {
+namespace {
+
+/// Reads and writes of unfused chains, in passes over the data: what the framework's element-wise
+/// kernels do one after another (counted from the operations' definitions).
+struct Traffic {
+  const Trainer& trainer;
+  double e;  ///< bytes of a value
+
+  static double d(int64_t value) { return static_cast<double>(value); }
+
+  double operator()(const Gemm&) const { return 0; }
+  double operator()(const Attention&) const { return 0; }
+  double operator()(const BatchedGemm&) const { return 0; }
+  double operator()(const Collective&) const { return 0; }
+  double operator()(const Softmax& op) const {
+    const double passes = op.pass == Pass::forward ? 2 : 3;
+    return d(op.rows) * d(op.cols) * e * (op.fused ? passes : passes + 4);  // + scale, mask
+  }
+  double operator()(const Norm& op) const {
+    const double passes = op.pass == Pass::forward ? 2 : 3;
+    return d(op.rows) * d(op.cols) * e * (op.fused || trainer.compiled ? passes : 3 * passes);
+  }
+  double operator()(const Rope& op) const {
+    const double bytes = d(op.tokens) * d(op.heads + 2 * op.kv_heads) * d(op.head_dim) * e;
+    const double rotated = d(op.tokens) * d(op.heads + op.kv_heads) * d(op.head_dim) * e;
+    if (!op.rotate) return op.pass == Pass::forward ? 0 : 2 * bytes;  // views; one concatenation
+    return op.fused || trainer.compiled ? 2 * bytes : 2 * bytes + 8 * rotated;
+  }
+  double operator()(const Activate& op) const {
+    const double in = is_gated(op.type) ? 2 : 1;
+    const double passes = op.pass == Pass::forward ? in + 1 : 2 * in + 1;
+    return d(op.rows) * d(op.cols) * e * (op.fused || trainer.compiled ? passes : 2 * passes);
+  }
+  double operator()(const Elementwise& op) const { return d(op.read_bytes + op.written_bytes); }
+  double operator()(const Embedding& op) const {
+    return d(op.tokens) * d(op.hidden) * e * (op.pass == Pass::forward ? 2 : 4);
+  }
+  double operator()(const CrossEntropy& op) const {
+    const double logits = d(op.tokens) * d(op.vocab) * static_cast<double>(bytes_of(op.logits));
+    switch (op.part) {
+      case CrossEntropy::Part::maximum:
+        return op.fused ? 0 : logits;  // fused: online with the sum
+      case CrossEntropy::Part::sum:
+        return op.fused ? logits : 3 * logits;  // exp is written
+      case CrossEntropy::Part::loss:
+        return d(op.tokens) * 12;
+      case CrossEntropy::Part::gradient:
+        return 2 * logits;
+    }
+    return 0;
+  }
+  double operator()(const Route& op) const { return d(op.tokens) * d(op.experts) * 4 * 6; }
+  double operator()(const Permute& op) const { return 2 * d(op.rows) * d(op.hidden) * e; }
+  double operator()(const GradientNorm& op) const {
+    return d(op.elements) * static_cast<double>(bytes_of(op.dtype));
+  }
+  double operator()(const OptimizerStep& op) const {
+    // Kernels that do one multiplication at a time pass over the states about three times.
+    const double passes = trainer.optimizer == OptimizerKernel::fused ? 1 : 3;
+    return d(op.bytes) * passes;
+  }
+  double operator()(const PartitionMove& op) const { return d(op.bytes); }
+  double operator()(const BucketStep& op) const { return d(op.edges) * d(op.dimension) * 4 * 6; }
+};
+
+struct Launches {
+  const Trainer& trainer;
+
+  double operator()(const Gemm&) const { return 1; }
+  double operator()(const Attention& op) const { return op.pass == Pass::forward ? 1 : 3; }
+  double operator()(const Softmax& op) const { return op.fused ? 1 : 4; }
+  double operator()(const BatchedGemm&) const { return 1; }
+  double operator()(const Norm& op) const {
+    const bool one = op.fused || trainer.compiled;
+    return op.pass == Pass::forward ? (one ? 1 : 5) : (one ? 2 : 10);
+  }
+  double operator()(const Rope& op) const {
+    if (!op.rotate) return op.pass == Pass::forward ? 0 : 1;
+    return op.fused || trainer.compiled ? 2 : 12;
+  }
+  double operator()(const Activate& op) const { return op.fused || trainer.compiled ? 1 : 3; }
+  double operator()(const Elementwise& op) const {
+    return op.read_bytes + op.written_bytes == 0 ? 0 : 1;
+  }
+  double operator()(const Embedding&) const { return 2; }
+  double operator()(const CrossEntropy&) const { return 2; }
+  double operator()(const Route&) const { return 10; }
+  double operator()(const Permute&) const { return 3; }
+  double operator()(const Collective&) const { return 1; }
+  double operator()(const GradientNorm&) const { return 2; }
+  double operator()(const OptimizerStep&) const {
+    switch (trainer.optimizer) {
+      case OptimizerKernel::eager:
+        return 120;  // about a dozen kernels for each of the block's tensors
+      case OptimizerKernel::foreach_:
+        return 12;
+      case OptimizerKernel::fused:
+        return 1;
+    }
+    return 1;
+  }
+  double operator()(const PartitionMove&) const { return 1; }
+  double operator()(const BucketStep&) const { return 12; }
+};
+
+}  // namespace
+
+double traffic_bytes(const Op& op, const Trainer& trainer, DType value) {
+  return std::visit(Traffic{trainer, static_cast<double>(bytes_of(value))}, op.body);
+}
+
+OpPrice price(const Op& op, const PriceContext& context) {
+  OpPrice result;
+  result.kernels = std::visit(Launches{context.trainer}, op.body);
+  if (const auto* gemm = std::get_if<Gemm>(&op.body)) {
+    result.resource = Resource::gemm;
+    result.seconds = context.kernels.gemm(*gemm).seconds;
+  } else if (const auto* batched = std::get_if<BatchedGemm>(&op.body)) {
+    result.resource = Resource::attention;
+    result.seconds = context.kernels.batched_gemm(*batched, context.compute).seconds;
+  } else if (const auto* attention = std::get_if<Attention>(&op.body)) {
+    result.resource = Resource::attention;
+    result.seconds =
+        context.kernels.attention(*attention, context.compute, context.trainer.flash_latest)
+            .seconds;
+  } else if (const auto* collective = std::get_if<Collective>(&op.body)) {
+    result.resource = Resource::network;
+    result.seconds = context.collectives
+                         .time(collective->op, static_cast<double>(collective->bytes),
+                               context.of(collective->group))
+                         .seconds;
+    if (context.of(collective->group).nodes > 1) result.seconds *= context.network_slowdown;
+    return result;
+  } else {
+    const DType value = context.compute == DType::fp8    ? DType::bf16
+                        : context.compute == DType::tf32 ? DType::fp32
+                                                         : context.compute;
+    const double bytes = traffic_bytes(op, context.trainer, value);
+    const auto* step = std::get_if<OptimizerStep>(&op.body);
+    if (step != nullptr && step->on_host) {
+      result.resource = Resource::host_memory;
+      result.seconds = context.host_bytes_per_s > 0 ? bytes / context.host_bytes_per_s : 0;
+    } else if (bytes > 0) {
+      const bool scattered =
+          std::holds_alternative<Embedding>(op.body) || std::holds_alternative<Permute>(op.body);
+      result.seconds =
+          (scattered ? context.kernels.random_rows(bytes) : context.kernels.memory_bound(bytes))
+              .seconds;
+    }
+  }
+  result.seconds *= context.kernel_slowdown;
+  return result;
+}
+
+}  // namespace meshplan

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/step/phase_time.hpp"
+
+#include <algorithm>
+#include <vector>
+
+namespace meshplan {
+
+PhaseTime& PhaseTime::operator+=(const PhaseTime& other) {
+  wall += other.wall;
+  gemm += other.gemm;
+  attention += other.attention;
+  memory += other.memory;
+  for (size_t g = 0; g < kGroups; ++g) {
+    exposed[g] += other.exposed[g];
+    network[g] += other.network[g];
+  }
+  slowdown += other.slowdown;
+  host += other.host;
+  kernels += other.kernels;
+  collectives += other.collectives;
+  return *this;
+}
+
+PhaseTime PhaseTime::scaled(double factor) const {
+  PhaseTime result = *this;
+  for (double* term : {&result.wall, &result.gemm, &result.attention, &result.memory,
+                       &result.slowdown, &result.host, &result.kernels, &result.collectives}) {
+    *term *= factor;
+  }
+  for (size_t g = 0; g < kGroups; ++g) {
+    result.exposed[g] *= factor;
+    result.network[g] *= factor;
+  }
+  return result;
+}
+
+namespace {
+
+bool overlapped(Group group, const Trainer& trainer) {
+  switch (group) {
+    case Group::tp:
+      return trainer.tp_overlap != TpOverlap::none;
+    case Group::cp:
+      return trainer.overlap_cp;
+    case Group::ep:
+    case Group::etp:
+      return trainer.overlap_ep;
+    case Group::shard:
+    case Group::replicate:
+    case Group::expert_shard:
+    case Group::expert_replicate:
+    case Group::pp:
+    case Group::tied:
+    case Group::world:
+      return false;
+  }
+  return false;
+}
+
+/// When the whole of a value is there, and when its first piece is (chunked overlap).
+struct Ready {
+  double whole = 0, first = 0;
+};
+
+class Streams {
+ public:
+  Streams(const Block& block, const PriceContext& context)
+      : context_(context), ready_(block.buffers.size()), made_by_(block.buffers.size(), -1) {}
+
+  void run(const Op& op) {
+    const OpPrice price = meshplan::price(op, context_);
+    if (const auto* collective = std::get_if<Collective>(&op.body)) {
+      time_.collectives += price.kernels;
+      if (price.seconds > 0) communicate(op, collective->group, price.seconds);
+    } else {
+      time_.kernels += price.kernels;
+      compute(op, price);
+    }
+  }
+
+  PhaseTime finish(const StreamRules& rules) {
+    double end = clock_;
+    for (size_t g = 0; g < kGroups; ++g) {
+      if (stream_[g] > end) {
+        time_.exposed[g] += stream_[g] - end;
+        end = stream_[g];
+      }
+    }
+    double network = 0, exposed = 0;
+    for (size_t g = 0; g < kGroups; ++g) {
+      network += time_.network[g];
+      exposed += time_.exposed[g];
+    }
+    const double hidden = std::min(std::max(0.0, network - exposed), time_.compute());
+    time_.slowdown = rules.overlap_slowdown * hidden;
+    time_.wall = end + time_.slowdown;
+    const double launches =
+        time_.kernels * rules.kernel_launch_s + time_.collectives * rules.collective_launch_s;
+    time_.host = std::max(0.0, launches - time_.wall);
+    time_.wall += time_.host;
+    return time_;
+  }
+
+ private:
+  static bool chunks(const Trainer& trainer, Group group) {
+    return group == Group::tp && trainer.tp_overlap == TpOverlap::ring;
+  }
+  double pieces() const {
+    return static_cast<double>(std::max<int64_t>(1, context_.of(Group::tp).ranks));
+  }
+
+  void communicate(const Op& op, Group group, double seconds) {
+    const auto g = static_cast<size_t>(group);
+    time_.network[g] += seconds;
+    double& stream = stream_[g];
+    const Trainer& trainer = context_.trainer;
+    double whole = 0, first = 0;
+    for (const BufferId id : op.in) {
+      whole = std::max(whole, ready_[static_cast<size_t>(id)].whole);
+      first = std::max(first, ready_[static_cast<size_t>(id)].first);
+    }
+    Ready out;
+    if (!overlapped(group, trainer)) {
+      const double start = std::max({stream, clock_, whole});
+      time_.exposed[g] += start + seconds - clock_;
+      stream = clock_ = out.whole = out.first = start + seconds;
+    } else if (chunks(trainer, group)) {
+      const double start = std::max(stream, first);
+      out.first = start + seconds / pieces();
+      out.whole = std::max(start + seconds, whole + seconds / pieces());
+      stream = out.whole;
+    } else {
+      const double start = std::max(stream, whole);
+      stream = out.whole = out.first = start + seconds;
+    }
+    for (const BufferId id : op.out) {
+      ready_[static_cast<size_t>(id)] = out;
+      made_by_[static_cast<size_t>(id)] = static_cast<int>(g);
+    }
+  }
+
+  void compute(const Op& op, const OpPrice& price) {
+    double start = clock_, tail = 0;
+    int cause = -1;
+    for (const BufferId id : op.in) {
+      const Ready& ready = ready_[static_cast<size_t>(id)];
+      const int by = made_by_[static_cast<size_t>(id)];
+      // A product may start on the first piece of what a chunked collective brings.
+      const bool piecewise = price.resource == Resource::gemm && by >= 0;
+      const double at = piecewise ? ready.first : ready.whole;
+      if (at > start) {
+        start = at;
+        cause = by;
+      }
+      if (piecewise && ready.whole + price.seconds / pieces() > tail) {
+        tail = ready.whole + price.seconds / pieces();
+        if (cause < 0) cause = by;
+      }
+    }
+    const double end = std::max(start + price.seconds, tail);
+    if (cause >= 0) time_.exposed[static_cast<size_t>(cause)] += end - clock_ - price.seconds;
+    clock_ = end;
+    switch (price.resource) {
+      case Resource::gemm:
+        time_.gemm += price.seconds;
+        break;
+      case Resource::attention:
+        time_.attention += price.seconds;
+        break;
+      case Resource::memory:
+      case Resource::host_memory:
+      case Resource::network:
+        time_.memory += price.seconds;
+        break;
+    }
+    for (const BufferId id : op.out) {
+      ready_[static_cast<size_t>(id)] = {end, start + price.seconds / pieces()};
+      made_by_[static_cast<size_t>(id)] = -1;
+    }
+  }
+
+  const PriceContext& context_;
+  std::vector<Ready> ready_;
+  std::vector<int> made_by_;  ///< group whose collective wrote it; -1 a kernel
+  double clock_ = 0;
+  std::array<double, kGroups> stream_ = {};
+  PhaseTime time_;
+};
+
+}  // namespace
+
+PhaseTime phase_time(const Block& block, Phase phase, const PriceContext& context,
+                     const StreamRules& rules) {
+  Streams streams(block, context);
+  for (const Op& op : block.ops(phase)) streams.run(op);
+  return streams.finish(rules);
+}
+
+}  // namespace meshplan
