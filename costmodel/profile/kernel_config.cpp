@@ -33,6 +33,12 @@ KernelConfig table(MapReader& in, std::string& kernel) {
   out.wave_share = in.number("wave_share");
   out.training_clock_share = in.positive("training_clock_share");
   in.text("training_clock_source");
+  out.power_exponent = in.positive("power_exponent");
+  out.head_dims = in.numbers("head_dims");
+  out.head_dim_share = in.numbers("head_dim_share");
+  if (out.head_dims.size() != out.head_dim_share.size())
+    in.problem("head_dim_share", "needs one share for each entry of head_dims");
+  in.text("head_dim_source", "");
   return out;
 }
 
@@ -45,6 +51,7 @@ Result<std::vector<KernelConfig>> read_all() {
     const std::string id = map.text("id");
     facts.forward = map.positive("forward");
     facts.backward = map.positive("backward");
+    facts.backward_wide = map.positive("backward_wide");
     facts.fill = map.positive("fill");
     kernels[id] = facts;
     MESHPLAN_CHECK(map.finish());
@@ -60,10 +67,6 @@ Result<std::vector<KernelConfig>> read_all() {
   MapReader layouts = in.map("layouts");
   layouts.text("source");
   KernelConfig shared;
-  shared.power_exponent = in.positive("power_exponent");
-  in.text("power_exponent_source");
-  shared.grouped_share = in.positive("grouped_share");
-  in.text("grouped_source");
   shared.unaligned_slowdown = in.positive("unaligned_slowdown");
   in.text("unaligned_source");
   MapReader streams = in.map("streams");
@@ -79,8 +82,8 @@ Result<std::vector<KernelConfig>> read_all() {
   for (auto [into, key] : {std::pair{&ampere, "ampere"}, std::pair{&other, "other"}}) {
     MapReader map = layouts.map(key);
     into->input_gradient = map.positive("input_gradient");
-    into->weight_gradient = map.positive("weight_gradient");
-    into->weight_gradient_fp32 = map.positive("weight_gradient_fp32");
+    into->output_traffic = map.positive("output_traffic");
+    into->grouped_share = map.positive("grouped");
     MESHPLAN_CHECK(map.finish());
   }
   MESHPLAN_CHECK(layouts.finish());
@@ -88,10 +91,8 @@ Result<std::vector<KernelConfig>> read_all() {
     KernelConfig& c = out[i];
     const KernelConfig& layout = kernel[i] == "flash2" ? ampere : other;
     c.input_gradient = layout.input_gradient;
-    c.weight_gradient = layout.weight_gradient;
-    c.weight_gradient_fp32 = layout.weight_gradient_fp32;
-    c.power_exponent = shared.power_exponent;
-    c.grouped_share = shared.grouped_share;
+    c.output_traffic = layout.output_traffic;
+    c.grouped_share = layout.grouped_share;
     c.unaligned_slowdown = shared.unaligned_slowdown;
     c.elementwise = shared.elementwise;
     c.norm_forward = shared.norm_forward;

@@ -14,9 +14,10 @@ struct Stream {
 };
 
 struct AttentionKernelFacts {
-  double forward = 1;   ///< rate over that of the forward table
-  double backward = 1;  ///< rate per FLOP over the forward's
-  double fill = 1;      ///< backward with p heads fills the device as forward with fill * p
+  double forward = 1;        ///< rate over that of the forward table
+  double backward = 1;       ///< rate per FLOP over the forward's
+  double backward_wide = 1;  ///< the same again for head_dim above 128
+  double fill = 1;           ///< backward with p heads fills the device as forward with fill * p
 };
 
 struct KernelConfig {
@@ -29,8 +30,10 @@ struct KernelConfig {
   double wave_share = 0;            ///< GemmChip::quantisation
   double training_clock_share = 1;  ///< sustained over burst speed of arithmetic
   double power_exponent = 0.5;
+  std::vector<double> head_dims, head_dim_share;  ///< attention rate over head_dim 128; or empty
 
-  double input_gradient = 1, weight_gradient = 1, weight_gradient_fp32 = 1;  ///< rate over forward
+  double input_gradient = 1;  ///< rate over forward
+  double output_traffic = 1;  ///< share that shows of what the output moves beyond 16 bits
   double grouped_share = 1;
   double unaligned_slowdown = 1;
   AttentionKernelFacts attention_latest, attention_flash2;

@@ -64,6 +64,17 @@ struct KernelTables::Data {
     if (scaled) return {seconds, std::hypot(error, kScaledError), Provenance::scaled};
     return {seconds, error, exact ? Provenance::measured : Provenance::interpolated};
   }
+  /// Rate of attention at this head dimension over the table's 128; linear in log(dim).
+  double dim_share(double dim) const {
+    const auto &x = config.head_dims, &y = config.head_dim_share;
+    if (x.empty() || dim <= x.front()) return x.empty() ? 1 : y.front();
+    for (size_t i = 1; i < x.size(); ++i)
+      if (dim <= x[i]) {
+        const double w = std::log(dim / x[i - 1]) / std::log(x[i] / x[i - 1]);
+        return (1 - w) * y[i - 1] + w * y[i];
+      }
+    return y.back();
+  }
   KernelEstimate stream(const Stream& of, double bytes) const {
     return {of.fixed_s + bytes / (of.share * gpu.memory_bytes_per_s), kStreamError,
             scaled ? Provenance::scaled : Provenance::interpolated};
@@ -117,24 +128,19 @@ KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t group
   double seconds = table.seconds(chip, shape, &used);
   double error = used.error;
   bool exact = used.exact && groups == 1 && d.clock == 1;
-  if (layout != Layout::tn) {
-    const KernelConfig& c = d.config;
-    const bool wide = bytes_of(out) >= 4;
-    seconds /= layout == Layout::nn ? c.input_gradient
-               : wide               ? c.weight_gradient_fp32
-                                    : c.weight_gradient;
+  if (layout == Layout::nn) seconds /= d.config.input_gradient;
+  const double extra = static_cast<double>(bytes_of(out) - 2 + (accumulate ? bytes_of(out) : 0));
+  if (extra > 0)
+    seconds += d.config.output_traffic * static_cast<double>(groups) * static_cast<double>(m) *
+               static_cast<double>(n) * extra / chip.bytes_per_s;
+  if (groups > 1) seconds /= d.config.grouped_share;
+  if (layout != Layout::tn || groups > 1 || extra != 0) {
     error = std::hypot(error, kGradientError);
     exact = false;
-  } else {
-    const double extra = static_cast<double>(bytes_of(out) - 2 + (accumulate ? bytes_of(out) : 0));
-    if (extra > 0) {
-      seconds += static_cast<double>(groups) * static_cast<double>(m) * static_cast<double>(n) *
-                 extra / chip.bytes_per_s;
-      exact = false;
-    }
   }
-  if (groups > 1) seconds /= d.config.grouped_share;
-  if (((n | k) & 7) != 0 && in != DType::fp32) {
+  // Contiguous in memory: k and n of the outputs' rows; m instead of k for the weight gradient.
+  const int64_t contiguous = layout == Layout::nt ? m : k;
+  if (((n | contiguous) & 7) != 0 && in != DType::fp32) {
     seconds *= d.config.unaligned_slowdown;
     return {seconds, 0.4, Provenance::assumed};
   }
@@ -163,16 +169,21 @@ KernelEstimate KernelTables::attention(const Attention& op, DType type, bool lat
   const bool backward = op.pass == Pass::backward;
   const AttentionChip chip = {rate_of(d.gpu, type == DType::fp8 ? DType::bf16 : type) * d.clock,
                               d.gpu.memory_bytes_per_s};
-  const auto used =
-      d.attention.residual(dim, backward ? parallel * kernel.fill : parallel, sequence);
+  auto used = d.attention.residual(dim, parallel, sequence);
+  if (backward) {
+    // Fuller, but not the throttled or badly scheduled point that may stand there.
+    const auto fuller = d.attention.residual(dim, parallel * kernel.fill, sequence);
+    used.log = std::min(used.log, fuller.log);
+  }
   double seconds = AttentionTable::analytic_seconds(chip, dim, parallel, sequence) *
-                   std::exp(used.log) / kernel.forward;
+                   std::exp(used.log) / (kernel.forward * d.dim_share(dim));
   double error = used.error;
   bool exact = used.exact && d.clock == 1 && kernel.forward == 1 && op.head_dim == op.head_dim_v;
   if (backward) {
     // Forward: q k, p v. Backward: those again without the second, and four more products.
     const auto dqk = static_cast<double>(op.head_dim), dv = static_cast<double>(op.head_dim_v);
     seconds *= (3 * dqk + 2 * dv) / (dqk + dv) / kernel.backward;
+    if (op.head_dim > 128) seconds /= kernel.backward_wide;
     error = std::hypot(error, 0.08);
     exact = false;
   }

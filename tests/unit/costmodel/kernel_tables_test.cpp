@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costmodel/profile/kernel_tables.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "tests/unit/catch.hpp"
 
@@ -41,6 +43,102 @@ TEST_CASE("Every GPU of the catalogue has kernels, none faster than its peak", "
     CHECK(flops / e.seconds < peak);
     CHECK(flops / e.seconds > 0.3 * peak);
   }
+}
+
+/// Causal, as many query as key heads.
+Attention causal(Pass pass, int64_t batch, int64_t sequence, int64_t heads, int64_t dim) {
+  return {pass, batch, sequence, sequence, heads, heads, dim, dim};
+}
+
+/// TFLOP/s of forward and backward together, half of the square: 3.5 x 2 b h s^2 d.
+double both_rate(const KernelTables& t, int64_t sequence, int64_t heads, int64_t dim, bool latest) {
+  const int64_t batch = 16384 / sequence;  // as in the FlashAttention papers
+  const double s = static_cast<double>(sequence);
+  const double flops = 2.0 * static_cast<double>(batch * heads * dim) * s * s;
+  const double time =
+      t.attention(causal(Pass::forward, batch, sequence, heads, dim), DType::bf16, latest).seconds +
+      t.attention(causal(Pass::backward, batch, sequence, heads, dim), DType::bf16, latest).seconds;
+  return 3.5 * flops / time / 1e12;
+}
+
+TEST_CASE("Gradient products: the layout and the gradient that is added to", "[kernels]") {
+  const KernelTables t = tables("a100-sxm4-80gb");
+  const double plain = forward(t, 4096, 4096, 4096).seconds;
+  const auto time = [&](Layout layout, DType out, bool accumulate) {
+    return t.gemm(4096, 4096, 4096, 1, layout, DType::bf16, out, accumulate).seconds;
+  };
+  CHECK(time(Layout::nn, DType::bf16, false) == Approx(plain));
+  // fp32 read and written instead of bf16 written: 6 bytes an element at 2.039 TB/s, half shows.
+  const double extra = 0.5 * 6 * 4096.0 * 4096 / 2.039e12;
+  CHECK(time(Layout::nt, DType::fp32, true) == Approx(plain + extra));
+  CHECK(extra / plain == Approx(0.045).epsilon(0.2));  // measured: rate 0.96 of forward
+  CHECK(t.gemm(4096, 50257, 4096, 1, Layout::tn, DType::bf16, DType::bf16, false).provenance ==
+        Provenance::assumed);
+  // 4 tokens more do not misalign a weight gradient, whose rows are m and n long.
+  CHECK(t.gemm(4096, 4096, 4100, 1, Layout::nt, DType::bf16, DType::bf16, false).provenance ==
+        Provenance::interpolated);
+}
+
+TEST_CASE("Expert products fill the device together", "[kernels]") {
+  const KernelTables t = tables("a100-sxm4-80gb");
+  const double one =
+      t.gemm(128, 4096, 4096, 1, Layout::tn, DType::bf16, DType::bf16, false).seconds;
+  const double eight =
+      t.gemm(128, 4096, 4096, 8, Layout::tn, DType::bf16, DType::bf16, false).seconds;
+  CHECK(eight > one);
+  CHECK(eight < 8 * one);
+  CHECK(eight > forward(t, 1024, 4096, 4096).seconds * 0.99);  // eight weights are read, not one
+}
+
+TEST_CASE("Flash attention has the rates of its papers", "[kernels]") {
+  const KernelTables a100 = tables("a100-sxm4-80gb"), h100 = tables("h100-sxm5-80gb");
+  // FlashAttention-2, forward + backward, causal, 16k tokens, hidden size 2048.
+  CHECK(both_rate(a100, 2048, 16, 128, false) == Approx(155).epsilon(0.10));
+  CHECK(both_rate(a100, 4096, 16, 128, false) == Approx(173).epsilon(0.10));
+  CHECK(both_rate(a100, 16384, 16, 128, false) == Approx(189).epsilon(0.10));
+  CHECK(both_rate(a100, 4096, 32, 64, false) == Approx(156).epsilon(0.10));
+  CHECK(both_rate(h100, 4096, 16, 128, false) == Approx(294).epsilon(0.10));
+  CHECK(both_rate(h100, 16384, 16, 128, false) == Approx(328).epsilon(0.10));
+  // cuDNN on H200, 64 heads: backward 474 and 579 TFLOP/s at 4k and 16k.
+  const KernelTables h200 = tables("h200-sxm-141gb");
+  for (const auto& [sequence, rate] : {std::pair{4096, 474.0}, {16384, 579.0}}) {
+    const double flops = 5.0 * 64 * 128 * std::pow(sequence, 2.0);
+    const auto e = h200.attention(causal(Pass::backward, 1, sequence, 64, 128), DType::bf16, true);
+    CHECK(flops / e.seconds / 1e12 == Approx(rate).epsilon(0.10));
+  }
+}
+
+TEST_CASE("Context parallelism shares attention by its work", "[kernels]") {
+  const KernelTables t = tables("h100-sxm5-80gb");
+  const Attention whole = causal(Pass::forward, 1, 32768, 32, 128);
+  Attention part = whole;
+  part.q_len = 32768 / 4;  // balanced chunks: half of the keys for each row on average
+  const double one = t.attention(whole, DType::bf16, true).seconds;
+  const double quarter = t.attention(part, DType::bf16, true).seconds;
+  CHECK(quarter >= one / 4);
+  CHECK(quarter < one / 4 * 1.1);
+  Attention unmasked = part;
+  unmasked.kv_len = part.q_len, unmasked.work = 1;  // a ring step with other ranks' keys
+  CHECK(t.attention(unmasked, DType::bf16, true).seconds == Approx(quarter / 2).epsilon(0.12));
+}
+
+TEST_CASE("Streaming kernels: fixed time and a share of the memory rate", "[kernels]") {
+  const KernelTables t = tables("h200-sxm-141gb");
+  CHECK(t.memory_bound(4.8e9).seconds == Approx(2.5e-6 + 1e-3 / 0.89));
+  // norms.csv, H200, cuDNN RMSNorm 16384 x 4096: about 3.75 TB/s forward.
+  const KernelEstimate e = t.norm({Pass::forward, NormType::rms, 16384, 4096}, DType::bf16);
+  CHECK(268.5e6 / e.seconds / 1e12 == Approx(3.75).epsilon(0.06));
+  const auto eager = t.norm({Pass::backward, NormType::rms, 16384, 4096, false}, DType::bf16);
+  const auto fused = t.norm({Pass::backward, NormType::rms, 16384, 4096, true}, DType::bf16);
+  CHECK(eager.seconds > 2 * fused.seconds);
+}
+
+TEST_CASE("Larger products never take much less time", "[kernels]") {
+  const KernelTables t = tables("h100-sxm5-80gb", Clocks::training);
+  // Kernel selection makes real steps back; the product of twice the size is never faster.
+  for (int64_t m = 256; m <= 65536; m *= 2)
+    for (int64_t n = 256; n <= 65536; n *= 2)
+      CHECK(forward(t, 2 * m, n, 4096).seconds > forward(t, m, n, 4096).seconds);
 }
 
 TEST_CASE("Tables predict the points that are taken out of them", "[kernels]") {
