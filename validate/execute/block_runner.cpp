@@ -15,6 +15,14 @@ int64_t StageRunner::alive(const Instance& instance, const Frame& frame) const {
   return bytes;
 }
 
+void StageRunner::show(const Instance& instance, const Frame& frame, const Op& op) const {
+  for (const BufferId id : op.out) {
+    const Buffer& buffer = instance.state.block().buffer(id);
+    const Memory& memory = frame[static_cast<size_t>(id)];
+    if (memory) env_.options().observe(env_.place(), buffer, micro_batch_, memory.get());
+  }
+}
+
 /// Runs the operations of a phase, allocating and freeing as the live ranges say. *result: the
 /// memory of buffer `kept` after the last operation.
 Status StageRunner::run_phase(Instance& instance, Frame& frame, Phase phase, BufferId kept,
@@ -29,6 +37,7 @@ Status StageRunner::run_phase(Instance& instance, Frame& frame, Phase phase, Buf
           arena_.allocate(block.buffer(id).bytes(), &meters_.activation);
     }
     MESHPLAN_CHECK(apply.run(ops[i]));
+    if (phase == Phase::forward && env_.options().observe) show(instance, frame, ops[i]);
     if (i + 1 == ops.size() && kept >= 0) *result = frame[static_cast<size_t>(kept)];
     for (const BufferId id : instance.lifetimes->freed[position]) {
       frame[static_cast<size_t>(id)] = nullptr;
@@ -63,6 +72,7 @@ Status StageRunner::forward_block(Instance& instance, Frame& frame, int64_t micr
                                   Memory* x) {
   const Block& block = instance.state.block();
   frame.assign(block.buffers.size(), nullptr);
+  micro_batch_ = micro_batch;
   const int64_t before = meters_.activation.alive;
   const int64_t input = block.input >= 0 ? block.buffer(block.input).bytes() : 0;
   if (block.input >= 0) frame[static_cast<size_t>(block.input)] = std::move(*x);

@@ -19,7 +19,7 @@ BlockState::BlockState(const Program& program, const Block& block, const RankPla
   }
 }
 
-void BlockState::create(const InitialWeights& initial) {
+Status BlockState::create(const WeightSource& source) {
   std::vector<bool> tied(memory_.size(), false);
   for (const Parameter& parameter : block_->parameters) {
     if (!parameter.tied) continue;
@@ -38,8 +38,9 @@ void BlockState::create(const InitialWeights& initial) {
     const bool whole = memory_[static_cast<size_t>(state.weight)] != nullptr;
     const FlatRange range = whole ? FlatRange{0, state.elements} : own_range(state, *place_);
     float* data = at(whole ? state.weight : state.weight_shard);
-    for (const Part& part : parts_[flat]) fill_part(initial, part, range, data);
+    for (const Part& part : parts_[flat]) MESHPLAN_CHECK(source.fill(part, range, data));
   }
+  return Done{};
 }
 
 float* BlockState::at(BufferId id) const {

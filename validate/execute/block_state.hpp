@@ -26,8 +26,8 @@ class BlockState {
   int layer() const { return layer_; }
   const std::vector<Part>& parts(size_t flat) const { return parts_[flat]; }
 
-  /// Resident buffers; weights as `initial` says, all else 0.
-  void create(const InitialWeights& initial);
+  /// Resident buffers; weights from the source, all else 0.
+  Status create(const WeightSource& source);
   /// The tied parameter of this block is that of `owner`.
   void tie(BlockState* owner) { owner_ = owner; }
 

@@ -34,12 +34,11 @@ float random_normal(uint64_t key, uint64_t index) {
   return static_cast<float>(static_cast<double>(sum - 131070) * 2.6428998e-5);
 }
 
-void fill_part(const InitialWeights& initial, const Part& part, const FlatRange& range,
-               float* data) {
-  const uint64_t key = random_key(part.tensor, initial.seed);
+Status RandomWeights::fill(const Part& part, const FlatRange& range, float* data) const {
+  const uint64_t key = random_key(part.tensor, initial_.seed);
   const bool norm = part.tensor_rows == 1 && ends_with(part.tensor, "norm.weight");
   const bool bias = ends_with(part.tensor, ".bias");
-  const float deviation = static_cast<float>(initial.deviation);
+  const float deviation = static_cast<float>(initial_.deviation);
   for_each_run(part, range, [&](int64_t element, int64_t offset, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
       data[offset + i] =
@@ -47,6 +46,7 @@ void fill_part(const InitialWeights& initial, const Part& part, const FlatRange&
                : (bias ? 0.0F : deviation * random_normal(key, static_cast<uint64_t>(element + i)));
     }
   });
+  return Done{};
 }
 
 void RandomTokens::read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const {

@@ -18,14 +18,27 @@ uint64_t random_key(const std::string& name, uint64_t seed);
 /// bits on every machine; never beyond 3.5.
 float random_normal(uint64_t key, uint64_t index);
 
+/// Which numbers does a tensor start with?
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  /// Writes the part's elements inside the range to data [range.count].
+  virtual Status fill(const Part& part, const FlatRange& range, float* data) const = 0;
+};
+
 struct InitialWeights {
   uint64_t seed = 1;
   double deviation = 0.02;  ///< of matrices; norms start at 1, biases at 0
 };
 
-/// Writes the part's elements inside the range to data [range.count].
-void fill_part(const InitialWeights& initial, const Part& part, const FlatRange& range,
-               float* data);
+class RandomWeights : public WeightSource {
+ public:
+  explicit RandomWeights(const InitialWeights& initial) : initial_(initial) {}
+  Status fill(const Part& part, const FlatRange& range, float* data) const override;
+
+ private:
+  InitialWeights initial_;
+};
 
 /// Where training text comes from.
 class TokenSource {

@@ -10,8 +10,8 @@
 namespace meshplan {
 
 Result<std::unique_ptr<RankRun>> RankRun::make(World& world, const Program& program,
-                                               const RunOptions& options,
-                                               const TokenSource& tokens) {
+                                               const RunOptions& options, const TokenSource& tokens,
+                                               const WeightSource* weights) {
   if (const std::vector<std::string> reasons = not_executable(program, options); !reasons.empty()) {
     return Diagnostic{.kind = ErrorKind::no_plan,
                       .message = "this plan is priced only: " + reasons.front(),
@@ -26,6 +26,8 @@ Result<std::unique_ptr<RankRun>> RankRun::make(World& world, const Program& prog
   std::unique_ptr<RankRun> run(new RankRun);
   MESHPLAN_TRY(run->env_, RankEnv::make(world, program, options));
   run->stage_ = std::make_unique<StageRunner>(*run->env_, tokens);
+  const RandomWeights random(options.initial);
+  MESHPLAN_CHECK(run->stage_->create(weights != nullptr ? *weights : random));
   return run;
 }
 

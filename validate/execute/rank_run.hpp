@@ -15,11 +15,15 @@ struct StepResult {
 
 class RankRun {
  public:
-  /// Collective over the world. program, options and tokens outlive the run.
+  /// Collective over the world. program, options and tokens outlive the run. weights: null for
+  /// random ones.
   static Result<std::unique_ptr<RankRun>> make(World& world, const Program& program,
-                                               const RunOptions& options,
-                                               const TokenSource& tokens);
+                                               const RunOptions& options, const TokenSource& tokens,
+                                               const WeightSource* weights = nullptr);
   Result<StepResult> step();
+  int64_t next_step() const { return next_; }
+  /// For a run that is resumed.
+  void set_next_step(int64_t step) { next_ = step; }
 
   RankEnv& env() { return *env_; }
   StageRunner& stage() { return *stage_; }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // How is a plan to be trained here? What the step program leaves open.
 #pragma once
+#include <functional>
+
 #include "profiler/kernels/optimizer.hpp"
 #include "validate/execute/initial.hpp"
 
@@ -28,6 +30,11 @@ struct RunOptions {
   /// any plan.
   int64_t routing_group = 0;
   Fault fault = Fault::none;
+  /// Called after each operation of the forward pass with every activation it wrote; on the rank's
+  /// thread. For tests and inspection.
+  std::function<void(const RankPlace& place, const Buffer& buffer, int64_t micro_batch,
+                     const float* data)>
+      observe;
 };
 
 /// Learning rate of step 0, 1, ...: linear warm-up, then half a cosine (Loshchilov and Hutter

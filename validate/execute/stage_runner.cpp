@@ -23,13 +23,17 @@ StageRunner::StageRunner(RankEnv& env, const TokenSource& tokens)
             Instance{BlockState(program_, block, env.place(), layer, &arena_, &meters_),
                      &lifetimes_[index], run.block}));
         BlockState& state = mine.back()->state;
-        state.create(env.options().initial);
         if (block.input < 0) embedding = &state;
         if (!block.parameters.empty() && block.parameters.back().tied) state.tie(embedding);
         all_.push_back(mine.back().get());
       }
     }
   }
+}
+
+Status StageRunner::create(const WeightSource& weights) {
+  for (Instance* instance : all_) MESHPLAN_CHECK(instance->state.create(weights));
+  return Done{};
 }
 
 Status StageRunner::pass(int64_t step, double* loss_sum) {

@@ -18,8 +18,10 @@ struct BlockPeaks {
 
 class StageRunner {
  public:
-  /// env and tokens outlive the runner. Creates the states.
+  /// env and tokens outlive the runner.
   StageRunner(RankEnv& env, const TokenSource& tokens);
+  /// Creates the states; once, before all else.
+  Status create(const WeightSource& weights);
 
   /// Forward and backward passes of all micro-batches; afterwards the gradient shards hold the
   /// gradients of the mean loss of the whole batch. loss_sum: of this rank's tokens, last stage.
@@ -59,6 +61,7 @@ class StageRunner {
   Status reduce_tied();
   bool last_of(const Action& action) const;  ///< micro-batch of its chunk to be finished
   void give_tokens(Instance& instance, Frame& frame, int64_t micro_batch);
+  void show(const Instance& instance, const Frame& frame, const Op& op) const;
   int64_t alive(const Instance& instance, const Frame& frame) const;
 
   /// Value or gradient at the border between virtual stages `at` - 1 and `at`.
@@ -78,7 +81,7 @@ class StageRunner {
   std::vector<Progress> progress_;
   std::map<std::pair<int, int64_t>, std::vector<Frame>> frames_;  ///< by chunk and micro-batch
   std::map<std::tuple<bool, int, int64_t>, Memory> handed_;       ///< between chunks of this rank
-  int64_t step_ = 0;
+  int64_t step_ = 0, micro_batch_ = 0;
   double loss_sum_ = 0;
 };
 

@@ -34,7 +34,7 @@ Result<RunReport> run_on_threads(const Program& program, const ThreadRun& run,
   std::mutex mutex;
   const auto rank_main = [&](World& world) -> Status {
     MESHPLAN_TRY(const std::unique_ptr<RankRun> mine,
-                 RankRun::make(world, program, run.options, tokens));
+                 RankRun::make(world, program, run.options, tokens, run.weights));
     for (int64_t step = 0; step < run.options.steps; ++step) {
       MESHPLAN_TRY(const StepResult result, mine->step());
       if (world.rank() == 0) report.steps.push_back(result);

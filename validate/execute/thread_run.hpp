@@ -31,7 +31,8 @@ struct RunReport {
 struct ThreadRun {
   RunOptions options;
   WorldOptions world;
-  bool collect = false;  ///< gather gradients and weights of all ranks
+  bool collect = false;                   ///< gather gradients and weights of all ranks
+  const WeightSource* weights = nullptr;  ///< null: random
 };
 
 /// Error: of the plan (see not_executable), or of the first rank that failed.
