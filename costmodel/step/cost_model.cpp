@@ -5,16 +5,26 @@
 
 namespace meshplan {
 
-Result<std::shared_ptr<const CostModel>> CostModel::load(const Cluster& cluster,
-                                                         const Constants& constants) {
-  MESHPLAN_TRY(KernelTables kernels, KernelTables::load(cluster.gpu));
-  MESHPLAN_TRY(CollectiveModel collectives, CollectiveModel::load(cluster.gpu));
+Result<std::shared_ptr<const Calibration>> CalibrationCache::get(const Gpu& gpu) {
+  const auto found = by_gpu_.find(gpu.id);
+  if (found != by_gpu_.end()) return found->second;
+  MESHPLAN_TRY(KernelTables kernels, KernelTables::load(gpu));
+  MESHPLAN_TRY(CollectiveModel collectives, CollectiveModel::load(gpu));
   std::array<HostCosts, 4> hosts;
   for (size_t i = 0; i < hosts.size(); ++i) {
     MESHPLAN_TRY(hosts[i], load_host_costs(static_cast<HostClass>(i)));
   }
-  return std::shared_ptr<const CostModel>(
-      new CostModel(cluster, constants, std::move(kernels), std::move(collectives), hosts));
+  auto calibration = std::make_shared<const Calibration>(
+      Calibration{std::move(kernels), std::move(collectives), hosts});
+  by_gpu_[gpu.id] = calibration;
+  return calibration;
+}
+
+Result<std::shared_ptr<const CostModel>> CostModel::load(const Cluster& cluster,
+                                                         const Constants& constants) {
+  CalibrationCache cache;
+  MESHPLAN_TRY(auto calibration, cache.get(cluster.gpu));
+  return std::make_shared<const CostModel>(cluster, constants, std::move(calibration));
 }
 
 Result<PlanLinks> CostModel::links(const Plan& plan, const Trainer& trainer) const {
@@ -60,7 +70,7 @@ Result<PlanLinks> CostModel::links(const Plan& plan, const Trainer& trainer) con
 
 PriceContext CostModel::context(const Plan& plan, const Trainer& trainer,
                                 const PlanLinks& links) const {
-  PriceContext context{kernels_, collectives_, trainer, plan.compute, links.links};
+  PriceContext context{kernels(), collectives(), trainer, plan.compute, links.links};
   context.kernel_slowdown = constants_.kernel_slowdown;
   context.network_slowdown = constants_.network_slowdown;
   // The states travel over PCIe or C2C and are stepped at the host's memory rate.

@@ -40,20 +40,40 @@ struct PlanLinks {
   std::array<GroupDims, kGroups> dims;
 };
 
+/// Everything measured that belongs to one kind of GPU.
+struct Calibration {
+  KernelTables kernels;
+  CollectiveModel collectives;
+  std::array<HostCosts, 4> hosts;  ///< by HostClass
+};
+
+/// Reads each GPU's tables once. Not thread-safe.
+class CalibrationCache {
+ public:
+  Result<std::shared_ptr<const Calibration>> get(const Gpu& gpu);
+
+ private:
+  std::map<std::string, std::shared_ptr<const Calibration>> by_gpu_;
+};
+
 class CostModel {
  public:
   static Result<std::shared_ptr<const CostModel>> load(const Cluster& cluster,
                                                        const Constants& constants);
+  CostModel(Cluster cluster, Constants constants, std::shared_ptr<const Calibration> calibration)
+      : cluster_(std::move(cluster)),
+        constants_(std::move(constants)),
+        calibration_(std::move(calibration)) {}
 
   const Cluster& cluster() const { return cluster_; }
   const Constants& constants() const { return constants_; }
-  const KernelTables& kernels() const { return kernels_; }
-  const CollectiveModel& collectives() const { return collectives_; }
+  const KernelTables& kernels() const { return calibration_->kernels; }
+  const CollectiveModel& collectives() const { return calibration_->collectives; }
 
   /// Error (no_plan): expert degrees do not fit the world; (usage): unknown rank order.
   Result<PlanLinks> links(const Plan& plan, const Trainer& trainer) const;
   const HostCosts& host(const Trainer& trainer) const {
-    return hosts_[static_cast<size_t>(trainer.host)];
+    return calibration_->hosts[static_cast<size_t>(trainer.host)];
   }
   PriceContext context(const Plan& plan, const Trainer& trainer, const PlanLinks& links) const;
   StreamRules rules(const Trainer& trainer) const;
@@ -65,18 +85,9 @@ class CostModel {
                           const PriceContext& context) const;
 
  private:
-  CostModel(Cluster cluster, Constants constants, KernelTables kernels, CollectiveModel collectives,
-            std::array<HostCosts, 4> hosts)
-      : cluster_(std::move(cluster)),
-        constants_(std::move(constants)),
-        kernels_(std::move(kernels)),
-        collectives_(std::move(collectives)),
-        hosts_(hosts) {}
   Cluster cluster_;
   Constants constants_;
-  KernelTables kernels_;
-  CollectiveModel collectives_;
-  std::array<HostCosts, 4> hosts_;  ///< by HostClass
+  std::shared_ptr<const Calibration> calibration_;
 };
 
 }  // namespace meshplan
