@@ -6,6 +6,7 @@
 // tier and notes: no rule for what a row leaves open can read them.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,8 +32,8 @@ struct Question {
   Model model;
   Batch batch;
   Trainer trainer;
-  Cluster cluster;
-  bool adapters_only = false;  ///< LoRA: the weights of the model are frozen
+  std::shared_ptr<const Cluster> cluster;  ///< the same object for rows on the same machine
+  bool adapters_only = false;              ///< LoRA: the weights of the model are frozen
   /// Candidates where the row leaves something open. Levels in order of preference: of the first
   /// level that has a plan that fits, the fastest fitting plan is predicted.
   std::vector<std::vector<Plan>> levels;

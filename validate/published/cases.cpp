@@ -38,7 +38,7 @@ class Caches {
     return by_id(id);
   }
 
-  Result<Cluster> cluster(QuestionRow& row, int64_t gpus) {
+  Result<std::shared_ptr<const Cluster>> cluster(QuestionRow& row, int64_t gpus) {
     ClusterFacts facts;
     facts.gpus = gpus;
     facts.gpus_per_node = row.count("gpus_per_node").value_or(0);
@@ -56,7 +56,12 @@ class Caches {
                     facts.inter_gb_per_s_per_gpu, facts.fabric);
     const auto found = clusters_.find(key);
     if (found != clusters_.end()) return found->second;
-    return clusters_.emplace(key, cluster_of(facts)).first->second;
+    Result<Cluster> made = cluster_of(facts);
+    Result<std::shared_ptr<const Cluster>> kept =
+        made.ok() ? Result<std::shared_ptr<const Cluster>>(
+                        std::make_shared<const Cluster>(std::move(*made)))
+                  : Result<std::shared_ptr<const Cluster>>(std::move(made).error());
+    return clusters_.emplace(key, std::move(kept)).first->second;
   }
 
  private:
@@ -68,7 +73,7 @@ class Caches {
 
   const Mapping& mapping_;
   std::map<std::string, Result<Trainer>> trainers_;
-  std::map<std::string, Result<Cluster>> clusters_;
+  std::map<std::string, Result<std::shared_ptr<const Cluster>>> clusters_;
 };
 
 class CaseReader {
@@ -107,9 +112,9 @@ class CaseReader {
     const Status asked = ask(row, question);
     if (asked.ok()) {
       out.trainer_id = question.trainer.id;
-      out.gpu_id = question.cluster.gpu.id;
-      out.gpus = question.cluster.gpus();
-      out.nodes = question.cluster.nodes;
+      out.gpu_id = question.cluster->gpu.id;
+      out.gpus = question.cluster->gpus();
+      out.nodes = question.cluster->nodes;
       out.question = std::move(question);
     } else {
       out.refusal = asked.error();

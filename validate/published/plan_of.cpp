@@ -160,7 +160,7 @@ Status formats_of(QuestionRow& row, Question& question, Plan& plan) {
   const std::string text = row.text("precision");
   plan.gradient = question.trainer.gradient;
   if (text.empty()) {
-    plan.compute = question.cluster.gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
+    plan.compute = question.cluster->gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
     question.chosen.push_back(fmt::format("precision: not stated; {}", name_of(plan.compute)));
     return Done{};
   }

@@ -86,7 +86,7 @@ std::string question_text(const Case& c) {
   const Question& q = *c.question;
   std::string text = fmt::format("{} {} {} {} {} {} {} {}", q.model.id, parameters(q.model),
                                  q.batch.sequence, q.batch.global_sequences, q.trainer.id,
-                                 q.cluster.gpu.id, q.cluster.gpus(), q.adapters_only);
+                                 q.cluster->gpu.id, q.cluster->gpus(), q.adapters_only);
   for (const auto& level : q.levels) {
     for (const Plan& plan : level)
       text +=
@@ -118,7 +118,7 @@ TEST_CASE("a row that states all is one plan", "[published]") {
   CHECK(plan.recompute_modules == bit(Module::core_attention));
   CHECK(q.batch.micro_batches(plan) == 64);
   CHECK(q.model.id == "llama3-70b");
-  CHECK(q.cluster.gpus() == 64);
+  CHECK(q.cluster->gpus() == 64);
   CHECK(q.chosen.empty());
 }
 
