@@ -34,7 +34,7 @@ const char* suffix_of(Kept what) {
   return "";
 }
 
-Json to_json(const Part& part, const std::string& entry, const FlatRange& range) {
+Json to_json(const TensorPart& part, const std::string& entry, const FlatRange& range) {
   return {{"entry", entry},
           {"tensor", part.tensor},
           {"whole", {part.tensor_rows, part.tensor_cols}},
@@ -64,7 +64,7 @@ Status write_rank(RankRun& run, const std::string& path) {
         tensors.push_back(
             {entry + suffix_of(what), {own.count}, {state.at(id), static_cast<size_t>(own.count)}});
       }
-      for (const Part& part : state.parts(f)) parts.push_back(to_json(part, entry, own));
+      for (const TensorPart& part : state.parts(f)) parts.push_back(to_json(part, entry, own));
     }
   }
   return write_safetensors(path, tensors, {{"parts", parts.dump()}});
@@ -132,7 +132,7 @@ Result<Checkpoint> Checkpoint::open(const std::string& path) {
       }
       MESHPLAN_TRY(SafetensorsFile file, SafetensorsFile::open(file_path));
       for (const Json& entry : Json::parse(file.metadata().at("parts"))) {
-        Part part;
+        TensorPart part;
         part.tensor = entry.at("tensor").get<std::string>();
         part.tensor_rows = entry.at("whole").at(0).get<int64_t>();
         part.tensor_cols = entry.at("whole").at(1).get<int64_t>();
@@ -161,7 +161,7 @@ Result<int64_t> Checkpoint::copy_row(Kept what, const std::string& tensor, int64
   int64_t copied = 0;
   if (found == saved_.end()) return copied;
   for (const Saved& saved : found->second) {
-    const Part& part = saved.part;
+    const TensorPart& part = saved.part;
     if (row < part.first_row || row >= part.first_row + part.rows) continue;
     // columns of the row that this rank's flat, and its shard of it, hold
     const int64_t line = part.flat_offset + (row - part.first_row) * part.cols;
@@ -179,7 +179,8 @@ Result<int64_t> Checkpoint::copy_row(Kept what, const std::string& tensor, int64
   return copied;
 }
 
-Status Checkpoint::fill(Kept what, const Part& part, const FlatRange& range, float* data) const {
+Status Checkpoint::fill(Kept what, const TensorPart& part, const FlatRange& range,
+                        float* data) const {
   Status status = Done{};
   for_each_run(part, range, [&](int64_t element, int64_t offset, int64_t count) {
     while (status.ok() && count > 0) {
@@ -209,7 +210,7 @@ Status Checkpoint::fill(Kept what, const Part& part, const FlatRange& range, flo
   return status;
 }
 
-Status Checkpoint::fill(const Part& part, const FlatRange& range, float* data) const {
+Status Checkpoint::fill(const TensorPart& part, const FlatRange& range, float* data) const {
   return fill(Kept::weight, part, range, data);
 }
 

@@ -29,7 +29,7 @@ class Checkpoint : public WeightSource {
 
   int64_t next_step() const { return next_step_; }
   /// Weights, for RankRun::make.
-  Status fill(const Part& part, const FlatRange& range, float* data) const override;
+  Status fill(const TensorPart& part, const FlatRange& range, float* data) const override;
   /// Moments and step number, after RankRun::make with this as its weights.
   Status restore(RankRun& run) const;
 
@@ -37,10 +37,10 @@ class Checkpoint : public WeightSource {
   struct Saved {
     size_t file;
     std::string entry;  ///< name in the file without ".weight"
-    Part part;
+    TensorPart part;
     FlatRange range;
   };
-  Status fill(Kept what, const Part& part, const FlatRange& range, float* data) const;
+  Status fill(Kept what, const TensorPart& part, const FlatRange& range, float* data) const;
   Result<int64_t> copy_row(Kept what, const std::string& tensor, int64_t row, int64_t first_col,
                            int64_t cols, float* data) const;
 

@@ -53,7 +53,7 @@ Result<HfWeights> HfWeights::open(const std::string& path) {
   return out;
 }
 
-Status HfWeights::fill(const Part& part, const FlatRange& range, float* data) const {
+Status HfWeights::fill(const TensorPart& part, const FlatRange& range, float* data) const {
   const auto found = file_of_.find(part.tensor);
   if (found == file_of_.end()) {
     return Diagnostic{.kind = ErrorKind::input,

@@ -17,7 +17,7 @@ class HfWeights : public WeightSource {
   /// folder: with model.safetensors or its index; or a .safetensors file. Error (input).
   static Result<HfWeights> open(const std::string& path);
   /// Error (input): a tensor is missing or has another shape.
-  Status fill(const Part& part, const FlatRange& range, float* data) const override;
+  Status fill(const TensorPart& part, const FlatRange& range, float* data) const override;
 
  private:
   std::vector<SafetensorsFile> files_;

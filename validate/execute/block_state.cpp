@@ -38,7 +38,7 @@ Status BlockState::create(const WeightSource& source) {
     const bool whole = memory_[static_cast<size_t>(state.weight)] != nullptr;
     const FlatRange range = whole ? FlatRange{0, state.elements} : own_range(state, *place_);
     float* data = at(whole ? state.weight : state.weight_shard);
-    for (const Part& part : parts_[flat]) MESHPLAN_CHECK(source.fill(part, range, data));
+    for (const TensorPart& part : parts_[flat]) MESHPLAN_CHECK(source.fill(part, range, data));
   }
   return Done{};
 }

@@ -24,7 +24,7 @@ class BlockState {
 
   const Block& block() const { return *block_; }
   int layer() const { return layer_; }
-  const std::vector<Part>& parts(size_t flat) const { return parts_[flat]; }
+  const std::vector<TensorPart>& parts(size_t flat) const { return parts_[flat]; }
 
   /// Resident buffers; weights from the source, all else 0.
   Status create(const WeightSource& source);
@@ -61,7 +61,7 @@ class BlockState {
   Meters* meters_;
   BlockState* owner_ = nullptr;
   std::vector<Memory> memory_;  ///< by buffer; null for views and activations
-  std::vector<std::vector<Part>> parts_;
+  std::vector<std::vector<TensorPart>> parts_;
   bool reducing_ = false;  ///< see begin_reduce
 };
 

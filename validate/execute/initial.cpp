@@ -34,7 +34,7 @@ float random_normal(uint64_t key, uint64_t index) {
   return static_cast<float>(static_cast<double>(sum - 131070) * 2.6428998e-5);
 }
 
-Status RandomWeights::fill(const Part& part, const FlatRange& range, float* data) const {
+Status RandomWeights::fill(const TensorPart& part, const FlatRange& range, float* data) const {
   const uint64_t key = random_key(part.tensor, initial_.seed);
   const bool norm = part.tensor_rows == 1 && ends_with(part.tensor, "norm.weight");
   const bool bias = ends_with(part.tensor, ".bias");

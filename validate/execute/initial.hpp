@@ -23,7 +23,7 @@ class WeightSource {
  public:
   virtual ~WeightSource() = default;
   /// Writes the part's elements inside the range to data [range.count].
-  virtual Status fill(const Part& part, const FlatRange& range, float* data) const = 0;
+  virtual Status fill(const TensorPart& part, const FlatRange& range, float* data) const = 0;
 };
 
 struct InitialWeights {
@@ -34,7 +34,7 @@ struct InitialWeights {
 class RandomWeights : public WeightSource {
  public:
   explicit RandomWeights(const InitialWeights& initial) : initial_(initial) {}
-  Status fill(const Part& part, const FlatRange& range, float* data) const override;
+  Status fill(const TensorPart& part, const FlatRange& range, float* data) const override;
 
  private:
   InitialWeights initial_;

@@ -27,10 +27,10 @@ FlatRange own_range(const FlatState& flat, const RankPlace& place) {
   return {own * place.index(flat.shard), own};
 }
 
-std::vector<Part> parts_of(const Program& program, const Block& block, size_t flat,
-                           const RankPlace& place, int layer) {
+std::vector<TensorPart> parts_of(const Program& program, const Block& block, size_t flat,
+                                 const RankPlace& place, int layer) {
   const FlatState& state = block.states[flat];
-  std::vector<Part> parts;
+  std::vector<TensorPart> parts;
   for (const Parameter& parameter : block.parameters) {
     const Buffer& weight = block.buffer(parameter.weight);
     if (parameter.tied || weight.view_of != state.weight) continue;
@@ -40,7 +40,7 @@ std::vector<Part> parts_of(const Program& program, const Block& block, size_t fl
     int64_t offset = weight.view_offset;
     for (int64_t e = 0; e < std::max<int64_t>(parameter.experts, 1); ++e) {
       for (const Piece& piece : parameter.pieces) {
-        Part part;
+        TensorPart part;
         part.tensor = tensor_name(piece.name, layer, place.ep * parameter.experts + e);
         part.rows = cut_rows ? piece.rows / degree : piece.rows;
         part.cols = cut_cols ? parameter.cols / degree : parameter.cols;

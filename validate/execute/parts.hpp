@@ -14,7 +14,7 @@
 namespace meshplan {
 
 /// A rectangle of a whole tensor that lies row after row in a flat.
-struct Part {
+struct TensorPart {
   std::string tensor;  ///< "model.layers.3.self_attn.q_proj.weight"
   int64_t tensor_rows = 0, tensor_cols = 0;
   int64_t first_row = 0, first_col = 0;  ///< of the whole tensor
@@ -25,8 +25,8 @@ struct Part {
 };
 
 /// Parts of block.states[flat] on this rank, for layer `layer` of the model (-1: an end).
-std::vector<Part> parts_of(const Program& program, const Block& block, size_t flat,
-                           const RankPlace& place, int layer);
+std::vector<TensorPart> parts_of(const Program& program, const Block& block, size_t flat,
+                                 const RankPlace& place, int layer);
 
 /// Range of the flat that this rank's shard covers.
 struct FlatRange {
@@ -37,7 +37,7 @@ FlatRange own_range(const FlatState& flat, const RankPlace& place);
 /// Calls run(element, offset, count) for the runs of the part inside the range: `element` counts in
 /// the whole tensor row by row, `offset` from the start of the range.
 template <class Run>
-void for_each_run(const Part& part, const FlatRange& range, const Run& run) {
+void for_each_run(const TensorPart& part, const FlatRange& range, const Run& run) {
   const bool whole_rows = part.cols == part.tensor_cols;
   const int64_t rows = whole_rows ? std::min<int64_t>(part.rows, 1) : part.rows;
   const int64_t length = whole_rows ? part.rows * part.cols : part.cols;

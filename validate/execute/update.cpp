@@ -7,7 +7,7 @@ namespace meshplan {
 namespace {
 
 /// What of a part lies in a range, from the start of the range; parts are contiguous in their flat.
-FlatRange overlap(const Part& part, const FlatRange& range) {
+FlatRange overlap(const TensorPart& part, const FlatRange& range) {
   const int64_t begin = std::max(part.flat_offset, range.begin);
   const int64_t end = std::min(part.flat_offset + part.rows * part.cols, range.begin + range.count);
   return {begin - range.begin, std::max<int64_t>(0, end - begin)};
@@ -22,7 +22,7 @@ void for_each_shard(StageRunner& runner, RankEnv& env,
     for (size_t f = 0; f < state.block().states.size(); ++f) {
       const FlatState& flat = state.block().states[f];
       const FlatRange own = own_range(flat, env.place());
-      for (const Part& part : state.parts(f)) {
+      for (const TensorPart& part : state.parts(f)) {
         if (overlap(part, own).count == 0) continue;
         visit({part, own, state.at(flat.weight_shard), state.at(flat.gradient_shard),
                state.at(flat.moment1), state.at(flat.moment2)});

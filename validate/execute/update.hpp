@@ -16,7 +16,7 @@ void update(StageRunner& runner, RankEnv& env, int64_t step, double clip);
 
 /// A part of a rank's shard of one flat, for inspection and checkpoints.
 struct ShardView {
-  const Part& part;
+  const TensorPart& part;
   FlatRange range;  ///< that the pointers cover, see for_each_run
   float *weight, *gradient, *moment1, *moment2;
 };
