@@ -20,18 +20,18 @@ Status Apply::operator()(const CrossEntropy& cross_entropy) {
                                    .vocab = env_.program().model.vocabulary};
   cpu::Workers& workers = env_.workers();
   switch (cross_entropy.part) {
-    case CrossEntropy::TensorPart::maximum:
+    case CrossEntropy::Part::maximum:
       cpu::cross_entropy_maximum(workers, shard, in(0), out(0));
       break;
-    case CrossEntropy::TensorPart::sum:
+    case CrossEntropy::Part::sum:
       cpu::cross_entropy_sum(workers, shard, in(0), tokens(op_->in[1]), in(2), out(0) + n,
                              out(0) + 2 * n);
       break;
-    case CrossEntropy::TensorPart::loss:
+    case CrossEntropy::Part::loss:
       loss_sum_ = cpu::cross_entropy_loss(n, in(0) + n, in(0) + 2 * n);
       *out(0) = static_cast<float>(loss_sum_ / static_cast<double>(n));
       break;
-    case CrossEntropy::TensorPart::gradient:
+    case CrossEntropy::Part::gradient:
       cpu::cross_entropy_gradient(workers, shard, static_cast<float>(env_.token_weight()), in(0),
                                   tokens(op_->in[1]), in(2), in(2) + n, out(0));
       break;
