@@ -31,7 +31,8 @@ KernelConfig table(MapReader& in, std::string& kernel) {
   out.bytes_per_s = in.positive("memory_gb_per_s") * 1e9;
   out.power_limit_w = in.positive("power_limit_w");
   out.wave_share = in.number("wave_share");
-  out.training_clock_share = in.positive("training_clock_share");
+  out.training_clock_short = in.positive("training_clock_short_share");
+  out.training_clock_long = in.positive("training_clock_long_share");
   in.text("training_clock_source");
   out.power_exponent = in.positive("power_exponent");
   out.head_dims = in.numbers("head_dims");

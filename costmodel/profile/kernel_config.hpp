@@ -27,8 +27,9 @@ struct KernelConfig {
   double flops_per_s = 0;                 ///< dense bf16
   double bytes_per_s = 0;
   double power_limit_w = 0;
-  double wave_share = 0;            ///< GemmChip::quantisation
-  double training_clock_share = 1;  ///< sustained over burst speed of arithmetic
+  double wave_share = 0;  ///< GemmChip::quantisation
+  /// Speed of arithmetic in training over the burst table's: kernels up to 1 ms, from 3 ms.
+  double training_clock_short = 1, training_clock_long = 1;
   double power_exponent = 0.5;
   std::vector<double> head_dims, head_dim_share;  ///< attention rate over head_dim 128; or empty
 

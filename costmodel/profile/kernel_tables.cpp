@@ -19,6 +19,7 @@ constexpr double kStreamError = 0.08;    // fits of norms: mean 3-8 %
 constexpr double kScaledError = 0.12;    // assumed: another die of the same or next generation
 constexpr double kGradientError = 0.05;  // spread of the paired layout ratios
 constexpr double kSameDie = 0.02;
+constexpr double kShort = 1e-3, kLong = 3e-3;  // seconds, see training_clock_* in kernels.yaml
 
 /// What the table's residuals are relative to, for one input type.
 GemmChip table_chip(const KernelConfig& config, double flops_per_s) {
@@ -54,11 +55,20 @@ struct KernelTables::Data {
   std::optional<GemmTable> gemm_fp8;
   AttentionTable attention;
   bool scaled = false;
-  double clock = 1;  ///< arithmetic speed over that of the burst tables
+  double power = 1;  ///< speed of arithmetic under this board's power limit over the table's
+  Clocks clocks = Clocks::burst;
 
-  GemmChip chip(DType type) const {
-    return {gpu.sm_count, rate_of(gpu, type) * clock, gpu.memory_bytes_per_s, 4e-6,
+  GemmChip chip(DType type, double clock) const {
+    return {gpu.sm_count, rate_of(gpu, type) * power * clock, gpu.memory_bytes_per_s, 4e-6,
             config.wave_share};
+  }
+  /// Share of the burst clock that holds in training for a kernel of this burst time: short ones
+  /// were measured before the power limit bit, long ones after it. Logarithmic in between.
+  double clock(double burst_s) const {
+    if (clocks == Clocks::burst) return 1;
+    const double x = std::clamp(std::log(burst_s / kShort) / std::log(kLong / kShort), 0.0, 1.0);
+    return config.training_clock_short +
+           x * (config.training_clock_long - config.training_clock_short);
   }
   KernelEstimate finish(double seconds, double error, bool exact) const {
     if (scaled) return {seconds, std::hypot(error, kScaledError), Provenance::scaled};
@@ -76,8 +86,10 @@ struct KernelTables::Data {
     return y.back();
   }
   KernelEstimate stream(const Stream& of, double bytes) const {
-    return {of.fixed_s + bytes / (of.share * gpu.memory_bytes_per_s), kStreamError,
-            scaled ? Provenance::scaled : Provenance::interpolated};
+    // The fits are of H200, GB200 and GB300.
+    const bool own = !scaled && (gpu.family == "hopper" || gpu.family == "blackwell");
+    return {of.fixed_s + bytes / (of.share * gpu.memory_bytes_per_s),
+            own ? kStreamError : kScaledError, own ? Provenance::interpolated : Provenance::scaled};
   }
 };
 
@@ -104,12 +116,12 @@ Result<KernelTables> KernelTables::load(const Gpu& gpu, Clocks clocks) {
       same(rate_of(gpu, DType::bf16), config.flops_per_s) && gpu.sm_count == config.sm_count;
   const bool scaled = !same_die || !same(gpu.memory_bytes_per_s, config.bytes_per_s) ||
                       !same(gpu.power_limit_w, config.power_limit_w);
-  double clock = clocks == Clocks::training ? config.training_clock_share : 1;
+  double power = 1;
   if (same_die && gpu.power_limit_w < config.power_limit_w)
-    clock *= std::pow(gpu.power_limit_w / config.power_limit_w, config.power_exponent);
-  return KernelTables(
-      std::make_shared<const Data>(Data{gpu, std::move(config), std::move(gemm),
-                                        std::move(gemm_fp8), std::move(attention), scaled, clock}));
+    power = std::pow(gpu.power_limit_w / config.power_limit_w, config.power_exponent);
+  return KernelTables(std::make_shared<const Data>(Data{gpu, std::move(config), std::move(gemm),
+                                                        std::move(gemm_fp8), std::move(attention),
+                                                        scaled, power, clocks}));
 }
 
 const Gpu& KernelTables::gpu() const { return data_->gpu; }
@@ -124,10 +136,14 @@ KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t group
   // The tables hold a 16-bit output; what is written beyond that is extra traffic at the end.
   GemmShape shape = {m, n, k, groups, bytes_of(in), 2};
   GemmTable::Residual used;
-  const GemmChip chip = d.chip(in);
+  const GemmChip chip = d.chip(in, 1);
   double seconds = table.seconds(chip, shape, &used);
   double error = used.error;
-  bool exact = used.exact && groups == 1 && d.clock == 1;
+  const double clock = d.clock(seconds);
+  bool exact = used.exact && groups == 1 && clock == 1;
+  // Only arithmetic is slowed; the residual is the same.
+  if (clock != 1)
+    seconds *= analytic_gemm_seconds(d.chip(in, clock), shape) / analytic_gemm_seconds(chip, shape);
   if (layout == Layout::nn) seconds /= d.config.input_gradient;
   const double extra = static_cast<double>(bytes_of(out) - 2 + (accumulate ? bytes_of(out) : 0));
   if (extra > 0)
@@ -167,18 +183,22 @@ KernelEstimate KernelTables::attention(const Attention& op, DType type, bool lat
   const AttentionKernelFacts& kernel =
       latest ? d.config.attention_latest : d.config.attention_flash2;
   const bool backward = op.pass == Pass::backward;
-  const AttentionChip chip = {rate_of(d.gpu, type == DType::fp8 ? DType::bf16 : type) * d.clock,
-                              d.gpu.memory_bytes_per_s};
+  AttentionChip chip = {rate_of(d.gpu, type == DType::fp8 ? DType::bf16 : type) * d.power,
+                        d.gpu.memory_bytes_per_s};
   auto used = d.attention.residual(dim, parallel, sequence);
   if (backward) {
     // Fuller, but not the throttled or badly scheduled point that may stand there.
     const auto fuller = d.attention.residual(dim, parallel * kernel.fill, sequence);
     used.log = std::min(used.log, fuller.log);
   }
-  double seconds = AttentionTable::analytic_seconds(chip, dim, parallel, sequence) *
-                   std::exp(used.log) / (kernel.forward * d.dim_share(dim));
+  const double slower = std::exp(used.log) / (kernel.forward * d.dim_share(dim));
+  double seconds = AttentionTable::analytic_seconds(chip, dim, parallel, sequence) * slower;
+  const double clock = d.clock(seconds);
+  chip.flops_per_s *= clock;
+  if (clock != 1)
+    seconds = AttentionTable::analytic_seconds(chip, dim, parallel, sequence) * slower;
   double error = used.error;
-  bool exact = used.exact && d.clock == 1 && kernel.forward == 1 && op.head_dim == op.head_dim_v;
+  bool exact = used.exact && clock == 1 && kernel.forward == 1 && op.head_dim == op.head_dim_v;
   if (backward) {
     // Forward: q k, p v. Backward: those again without the second, and four more products.
     const auto dqk = static_cast<double>(op.head_dim), dv = static_cast<double>(op.head_dim_v);

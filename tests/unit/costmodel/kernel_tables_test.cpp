@@ -133,6 +133,22 @@ TEST_CASE("Streaming kernels: fixed time and a share of the memory rate", "[kern
   CHECK(eager.seconds > 2 * fused.seconds);
 }
 
+TEST_CASE("Training clocks: short products were measured before the power limit", "[kernels]") {
+  const KernelTables burst = tables("h100-sxm5-80gb"),
+                     training = tables("h100-sxm5-80gb", Clocks::training);
+  const auto slower = [&](int64_t m, int64_t n, int64_t k) {
+    return forward(training, m, n, k).seconds / forward(burst, m, n, k).seconds;
+  };
+  CHECK(slower(4096, 4096, 4096) == Approx(1 / 0.91).epsilon(0.03));  // 0.17 ms, mostly arithmetic
+  CHECK(slower(32768, 16384, 16384) == Approx(1 / 0.99).epsilon(0.005));  // 23 ms
+  CHECK(slower(64, 16384, 16384) == Approx(1.0).epsilon(0.03));           // reads weights
+  CHECK(tables("a100-sxm4-80gb", Clocks::training).scaled() == false);
+  // 300 W instead of 400 W: (3/4)^0.25 of the speed.
+  const double sxm = forward(tables("a100-sxm4-80gb"), 8192, 8192, 8192).seconds;
+  const double pcie = forward(tables("a100-pcie-80gb"), 8192, 8192, 8192).seconds;
+  CHECK(sxm / pcie == Approx(std::pow(0.75, 0.25)).epsilon(0.01));
+}
+
 TEST_CASE("Larger products never take much less time", "[kernels]") {
   const KernelTables t = tables("h100-sxm5-80gb", Clocks::training);
   // Kernel selection makes real steps back; the product of twice the size is never faster.
