@@ -16,5 +16,7 @@ struct Command {
 
 int run_list(const Arguments& arguments);
 int run_show(const Arguments& arguments);
+int run_plan(const Arguments& arguments);
+int run_simulate(const Arguments& arguments);
 
 }  // namespace meshplan::cli

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/cli/inputs.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "planner/planfile/planfile.hpp"
+#include "planner/report/format.hpp"
+#include "topologies/base/nearest.hpp"
+
+namespace meshplan::cli {
+namespace {
+
+constexpr int64_t kDefaultTokens = int64_t{4} << 20;
+constexpr int64_t kDefaultSequence = 8192;
+
+Result<DType> format_from(const std::string& text) {
+  for (const DType type : {DType::bf16, DType::fp16, DType::fp8, DType::fp32})
+    if (text == name_of(type)) return type;
+  return Diagnostic{.kind = ErrorKind::usage,
+                    .message = "there is no such number format",
+                    .where = "--precision",
+                    .value = text,
+                    .hint = suggest(text, {"bf16", "fp16", "fp8", "fp32"})};
+}
+
+Status read_batch(const InputFlags& flags, report::Question& q) {
+  if (!flags.sequence.empty()) {
+    MESHPLAN_TRY(q.batch.sequence, whole_number(flags.sequence, "--seq"));
+  } else if (q.batch.sequence == 0) {
+    const int64_t longest = q.model.max_positions;
+    q.batch.sequence = longest > 0 ? std::min(longest, kDefaultSequence) : kDefaultSequence;
+    q.defaults.push_back(fmt::format("--seq {}", q.batch.sequence));
+  }
+  if (!flags.global_batch.empty() && !flags.global_batch_tokens.empty())
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "--global-batch and --global-batch-tokens say the same thing",
+                      .where = "--global-batch-tokens",
+                      .value = flags.global_batch_tokens,
+                      .hint = "give one of them: sequences, or tokens"};
+  if (!flags.global_batch.empty()) {
+    MESHPLAN_TRY(q.batch.global_sequences, whole_number(flags.global_batch, "--global-batch"));
+  } else if (!flags.global_batch_tokens.empty()) {
+    MESHPLAN_TRY(const int64_t tokens,
+                 whole_number(flags.global_batch_tokens, "--global-batch-tokens"));
+    if (tokens % q.batch.sequence != 0) {
+      const int64_t below = tokens / q.batch.sequence * q.batch.sequence;
+      return Diagnostic{
+          .kind = ErrorKind::usage,
+          .message = fmt::format("not a whole number of sequences of {} tokens", q.batch.sequence),
+          .where = "--global-batch-tokens",
+          .value = flags.global_batch_tokens,
+          .hint = below > 0 ? fmt::format("{} or {}", below, below + q.batch.sequence)
+                            : fmt::format("{}", q.batch.sequence)};
+    }
+    q.batch.global_sequences = tokens / q.batch.sequence;
+  } else if (q.batch.global_sequences == 0) {
+    q.batch.global_sequences = default_global_batch(q.batch.sequence, q.cluster.gpus());
+    q.defaults.push_back(fmt::format("--global-batch {}", q.batch.global_sequences));
+  }
+  return Done{};
+}
+
+Status read_machine(const InputFlags& flags, report::Question& q) {
+  if (flags.cluster.empty())
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "CLUSTER is missing",
+                      .hint =
+                          "MODEL CLUSTER, e.g. llama3-70b 64x8xH100; or the path of a plan "
+                          "file alone"};
+  MESHPLAN_TRY(q.model, find_model(flags.model));
+  auto cluster = find_cluster(flags.cluster);
+  if (!cluster.ok()) {
+    Diagnostic error = cluster.error();
+    if (error.kind == ErrorKind::usage && error.where.empty()) error.where = "cluster";
+    return error;
+  }
+  q.cluster = std::move(cluster).value();
+  return Done{};
+}
+
+}  // namespace
+
+int64_t default_global_batch(int64_t sequence, int64_t gpus) {
+  const int64_t wanted = std::max<int64_t>(1, kDefaultTokens / sequence);
+  int64_t step = gpus;
+  while (step > wanted && step % 2 == 0) step /= 2;
+  return (wanted + step - 1) / step * step;
+}
+
+void add_input_flags(CLI::App& app, InputFlags& flags) {
+  app.add_option("MODEL", flags.model,
+                 "bundled name, path to config.json, size such as 70B, or a plan file");
+  app.add_option("CLUSTER", flags.cluster,
+                 "bundled name, path, NODESxGPUS_PER_NODExGPU or GPUSxGPU");
+  const char* group = "Inputs";
+  const auto text = [&](const char* name, std::string& to, const char* about) {
+    app.add_option(name, to, about)->group(group);
+  };
+  text("--gpus", flags.gpus, "take this many GPUs of the cluster");
+  text("--seq", flags.sequence,
+       "tokens a sequence; else what the model was made for, at most 8192");
+  text("--global-batch", flags.global_batch, "sequences a step; else about 4 million tokens");
+  text("--global-batch-tokens", flags.global_batch_tokens, "the same in tokens");
+  text("--trainer", flags.trainer,
+       "whose kernels, overlap and rules; see 'meshplan list trainers'");
+  text("--precision", flags.precision, "products in bf16 (default), fp16, fp8 or fp32");
+  text("--flops-convention", flags.convention,
+       "what tflops_per_gpu and mfu count: causal (default), full_square, all_parameters, "
+       "parameters_only, with_recompute");
+  app.add_flag("--json", flags.json, "one JSON document on standard output")->group("Output");
+}
+
+Result<report::Question> resolve(const InputFlags& flags) {
+  report::Question q;
+  if (flags.model.empty())
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "MODEL and CLUSTER are missing",
+                      .hint = "e.g. llama3-70b 64x8xH100; --help says more"};
+  if (flags.cluster.empty() && planfile::is_plan_file(flags.model)) {
+    MESHPLAN_TRY(planfile::PlanFile file, planfile::read(flags.model));
+    q.model = std::move(file.model);
+    q.cluster = std::move(file.cluster);
+    q.trainer = std::move(file.trainer);
+    q.batch = file.batch;
+    q.compute = file.plan.compute;
+    q.plan = std::move(file.plan);
+  } else {
+    MESHPLAN_CHECK(read_machine(flags, q));
+  }
+  if (!flags.gpus.empty()) {
+    MESHPLAN_TRY(const int64_t gpus, whole_number(flags.gpus, "--gpus"));
+    auto cluster = with_gpus(q.cluster, gpus);
+    if (!cluster.ok()) return at(cluster.error(), "--gpus");
+    q.cluster = std::move(cluster).value();
+  }
+  MESHPLAN_CHECK(read_batch(flags, q));
+  if (!flags.trainer.empty()) {
+    MESHPLAN_TRY(q.trainer, find_trainer(flags.trainer));
+  } else if (q.trainer.id.empty()) {
+    MESHPLAN_TRY(q.trainer, default_trainer());
+    q.defaults.push_back("--trainer " + q.trainer.id);
+  }
+  if (!flags.precision.empty()) {
+    MESHPLAN_TRY(q.compute, format_from(flags.precision));
+  } else if (!q.plan && !q.trainer.compute.empty() &&
+             std::find(q.trainer.compute.begin(), q.trainer.compute.end(), q.compute) ==
+                 q.trainer.compute.end()) {
+    q.compute = q.trainer.compute.front();
+    q.defaults.push_back(fmt::format("--precision {}", name_of(q.compute)));
+  }
+  if (!flags.convention.empty()) {
+    auto convention = flops_convention_from(flags.convention);
+    if (!convention.ok()) return at(convention.error(), "--flops-convention");
+    q.convention = convention.value();
+  }
+  return q;
+}
+
+}  // namespace meshplan::cli

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "planner/report/answer.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "planner/report/format.hpp"
+#include "planner/report/table.hpp"
+
+namespace meshplan::report {
+namespace {
+
+constexpr size_t kRulesNamed = 3;
+
+std::string plans_table(const SearchResult& r) {
+  Table table({{"", Align::right},
+               {"step", Align::right},
+               {"slower", Align::right},
+               {"TFLOP/s", Align::right},
+               {"MFU", Align::right},
+               {"memory", Align::right},
+               {"plan", Align::left}});
+  const double best = r.plans.front().step_s;
+  bool ties = false;
+  for (size_t i = 0; i < r.plans.size(); ++i) {
+    const StepEstimate& e = r.plans[i];
+    const bool tie = i > 0 && i < r.tie.size() && r.tie[i];
+    ties = ties || tie;
+    table.add({fmt::format("{}{}", tie ? "=" : "", i + 1), seconds(e.step_s),
+               i == 0 ? "" : percent(e.step_s / best - 1), significant(e.tflops_per_gpu),
+               percent(e.mfu), gib(static_cast<double>(e.peak_memory_bytes)), brief(e.plan)});
+  }
+  std::string out = table.text();
+  if (ties) out += "  = a tie with the first: nearer to it than predictions are to reality\n";
+  return out;
+}
+
+std::string funnel_text(const Funnel& f) {
+  int64_t refused = 0;
+  std::vector<std::pair<int64_t, std::string>> rules;
+  for (const auto& [rule, n] : f.refused) {
+    refused += n;
+    rules.emplace_back(n, rule);
+  }
+  std::stable_sort(rules.begin(), rules.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<std::string> named;
+  for (size_t i = 0; i < std::min(rules.size(), kRulesNamed); ++i)
+    named.push_back(fmt::format("{} {}", rules[i].second, grouped(rules[i].first)));
+  if (rules.size() > kRulesNamed)
+    named.push_back(fmt::format("{} more rules", rules.size() - kRulesNamed));
+  std::string text = fmt::format(
+      "{} plans visited: {} refused by a rule{}, {} out of memory, {} "
+      "slower by their lower bound, {} priced",
+      grouped(f.visited), grouped(refused),
+      named.empty() ? "" : fmt::format(" ({})", fmt::join(named, ", ")), grouped(f.out_of_memory),
+      grouped(f.bounded), grouped(f.priced));
+  if (f.covered > f.visited)
+    text += fmt::format("; {} covered with those cut in bulk", grouped(f.covered));
+  return "searched   " + wrapped(text, 11) + '\n';
+}
+
+std::string none_text(const SearchResult& r) {
+  const TightestConstraint& none = *r.none;
+  std::string out;
+  if (none.plan) {
+    const auto needed = static_cast<double>(none.needed_bytes);
+    const auto capacity = static_cast<double>(none.capacity_bytes);
+    out += "no plan fits\n";
+    out += fmt::format("tightest   memory: {} a GPU needed at least, {} there, {} too much\n",
+                       gib(needed), gib(capacity), gib(needed - capacity));
+    out += "leanest    " + wrapped(brief(*none.plan), 11) + '\n';
+  } else {
+    out += "no plan is legal\n";
+    out += fmt::format("tightest   rule {}\n", none.rule);
+  }
+  if (!none.smallest_change.empty())
+    out += "change     " + wrapped(none.smallest_change, 11) + '\n';
+  return out;
+}
+
+}  // namespace
+
+std::string to_text(const SearchResult& r, const Question& q) {
+  std::string out = to_text(q) + '\n';
+  if (r.plans.empty()) {
+    if (r.none) out += none_text(r);
+    return out + funnel_text(r.funnel);
+  }
+  const StepEstimate& best = r.plans.front();
+  out += to_text(best, q) + '\n';
+  if (r.plans.size() > 1) out += "best plans\n" + plans_table(r) + '\n';
+  out += funnel_text(r.funnel);
+  return out + caveats(best);
+}
+
+Json to_json(const SearchResult& r, const Question& q) {
+  Json refused = Json::object();
+  for (const auto& [rule, n] : r.funnel.refused) refused[rule] = n;
+  Json plans = Json::array();
+  for (size_t i = 0; i < r.plans.size(); ++i) {
+    Json plan = to_json(r.plans[i]);
+    plan["tie"] = i < r.tie.size() && r.tie[i];
+    plans.push_back(std::move(plan));
+  }
+  Json out = {{"schema", "meshplan.plan/1"},
+              {"run", {{"search_s", r.search_s}, {"threads", r.threads}}},
+              {"inputs", to_json(q)},
+              {"provenance", provenance_of(q)},
+              {"funnel",
+               {{"visited", r.funnel.visited},
+                {"refused", std::move(refused)},
+                {"out_of_memory", r.funnel.out_of_memory},
+                {"bounded", r.funnel.bounded},
+                {"priced", r.funnel.priced},
+                {"covered", r.funnel.covered}}},
+              {"plans", std::move(plans)}};
+  if (r.none) {
+    out["none"] = {{"rule", r.none->rule},
+                   {"needed_bytes", r.none->needed_bytes},
+                   {"capacity_bytes", r.none->capacity_bytes},
+                   {"smallest_change", r.none->smallest_change}};
+    if (r.none->plan) out["none"]["strategy"] = to_json(*r.none->plan, q.batch);
+  }
+  return out;
+}
+
+}  // namespace meshplan::report

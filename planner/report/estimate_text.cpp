@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "planner/report/estimate.hpp"
+#include "planner/report/format.hpp"
+#include "planner/report/table.hpp"
+#include "strategies/program/op.hpp"
+
+namespace meshplan::report {
+namespace {
+
+constexpr int kMemoryColumn = 52;
+
+std::string time_table(const StepEstimate& e) {
+  Table table({{"time of one step", Align::left}, {"", Align::right}, {"", Align::right}});
+  for (const Part& part : e.time)
+    table.add({part.name, seconds(part.value), percent(part.value / e.step_s)});
+  table.add({"step", seconds(e.step_s), percent(1)});
+  return table.text();
+}
+
+std::string memory_table(const StepEstimate& e) {
+  const std::string where = e.plan.pp > 1
+                                ? fmt::format("memory, stage {} of {}", e.peak_stage + 1, e.plan.pp)
+                                : std::string("memory of a GPU");
+  const auto peak = static_cast<double>(e.peak_memory_bytes);
+  Table table({{where, Align::left}, {"", Align::right}, {"", Align::right}});
+  for (const Part& part : e.memory)
+    table.add({part.name, gib(part.value), percent(part.value / peak)});
+  table.add({"peak", gib(peak), percent(1)});
+  const auto free = static_cast<double>(e.capacity_bytes) - peak;
+  table.add({free >= 0 ? "free of " + gib(static_cast<double>(e.capacity_bytes))
+                       : "over " + gib(static_cast<double>(e.capacity_bytes)),
+             gib(std::abs(free)), ""});
+  return table.text(0);
+}
+
+std::string bullets(const char* title, const std::vector<std::string>& lines) {
+  if (lines.empty()) return "";
+  std::string out = std::string(title) + '\n';
+  std::set<std::string> seen;
+  for (const auto& line : lines)
+    if (seen.insert(line).second) out += "  - " + wrapped(line, 4) + '\n';
+  return out;
+}
+
+}  // namespace
+
+std::string brief(const Plan& p) {
+  std::string out;
+  const auto degree = [&](const char* name, int64_t value, int64_t off = 1) {
+    if (value != off) out += fmt::format("{}{}{}", out.empty() ? "" : " ", name, value);
+  };
+  degree("tp", p.tp);
+  if (p.tp > 1 && !p.sequence_parallel) out += " no-sp";
+  degree("pp", p.pp);
+  if (p.pp > 1) {
+    degree("vpp", p.vpp);
+    const std::string usual = p.vpp > 1 ? "interleaved" : "1f1b";
+    if (usual != name_of(p.schedule)) out += fmt::format(" {}", name_of(p.schedule));
+    if (p.schedule_group > 0) out += fmt::format(" N{}", p.schedule_group);
+  }
+  degree("cp", p.cp);
+  if (p.cp > 1) out += fmt::format(" {}", to_text(p.cp_kind));
+  degree("ep", p.ep);
+  degree("etp", p.etp);
+  degree("dp", p.dp());
+  if (p.dp() > 1) {
+    out += fmt::format(" zero{}", p.zero);
+    if (p.zero > 0 && p.dp_replicate > 1) out += fmt::format(" shard{}", p.dp_shard);
+    if (p.zero == 3 && !p.reshard_after_forward) out += " kept";
+  }
+  out += fmt::format("{}mb{}", out.empty() ? "" : " ", p.micro_batch);
+  if (p.recompute == Recompute::full)
+    out += p.recompute_layers < 0 ? " recompute full"
+                                  : fmt::format(" recompute {} layers", p.recompute_layers);
+  if (p.recompute == Recompute::selective) {
+    std::vector<std::string> modules;
+    for (int i = 0; i <= static_cast<int>(Module::state); ++i)
+      if ((p.recompute_modules >> i & 1) != 0)
+        modules.emplace_back(name_of(static_cast<Module>(i)));
+    out += fmt::format(" recompute {}", fmt::join(modules, "+"));
+  }
+  if (p.optimizer_offload) out += " offload";
+  return out;
+}
+
+std::string to_text(const StepEstimate& e, const Question& q) {
+  const Plan& p = e.plan;
+  std::string band;
+  if (e.step_low_s < e.step_high_s)
+    band = fmt::format(" ({} to {})", seconds(e.step_low_s), seconds(e.step_high_s));
+  std::string out = "plan  " + brief(p) + '\n';
+  out += fmt::format("step  {}{}, {} TFLOP/s per GPU, MFU {}, {} tokens/s per GPU\n",
+                     seconds(e.step_s), band, significant(e.tflops_per_gpu), percent(e.mfu),
+                     significant(e.tokens_per_s_per_gpu));
+  out += fmt::format("      {} of {} on the fullest GPU: {}\n",
+                     gib(static_cast<double>(e.peak_memory_bytes)),
+                     gib(static_cast<double>(e.capacity_bytes)), e.fits ? "fits" : "does NOT fit");
+  out += fmt::format("      {} GPUs = tp {} x cp {} x pp {} x dp {}", grouped(p.world()), p.tp,
+                     p.cp, p.pp, p.dp());
+  if (p.dp_replicate > 1 && p.zero > 0)
+    out += fmt::format(" ({} shards x {} copies)", p.dp_shard, p.dp_replicate);
+  out += fmt::format("; {} sequences = dp {} x {} micro-batches x {}\n",
+                     grouped(e.batch.global_sequences), p.dp(), e.batch.micro_batches(p),
+                     p.micro_batch);
+  out += fmt::format("      rank order {}, innermost first\n\n", q.trainer.rank_order);
+  out += beside(time_table(e), memory_table(e), kMemoryColumn);
+  if (!e.limited_by.empty()) out += "\nlimited by " + e.limited_by + '\n';
+  return out;
+}
+
+std::string caveats(const StepEstimate& e) {
+  return bullets("assumed", e.assumptions) + bullets("not modelled", e.not_modelled);
+}
+
+}  // namespace meshplan::report
