@@ -9,7 +9,7 @@ namespace meshplan {
 
 /// 0 where the row is silent.
 struct ModelMapper::Columns {
-  int64_t layers, hidden, ffn, heads, kv_heads, vocabulary, experts, top_k;
+  int64_t layers, hidden, ffn, heads, kv_heads, vocabulary, experts, top_k, tp;
   std::string gated;
 };
 
@@ -30,6 +30,14 @@ bool same_shape(const Model& model, int64_t hidden, int64_t ffn, int64_t heads, 
   if (!agrees(hidden, model.hidden) || !agrees(heads, model.heads)) return false;
   if (!model.mla && !agrees(kv_heads, model.kv_heads)) return false;
   return gated.empty() || (gated == "1") == is_gated(model.activation);
+}
+
+/// Heads of a width near 128 that divide the hidden size and can be cut by tp.
+int64_t likely_heads(int64_t hidden, int64_t tp) {
+  for (int64_t heads = std::max<int64_t>(1, hidden / 128); heads > 1; --heads) {
+    if (hidden % heads == 0 && heads % tp == 0) return heads;
+  }
+  return 1;
 }
 
 void cut_to(Model& model, int64_t layers) {
@@ -89,6 +97,7 @@ Result<Model> ModelMapper::of(QuestionRow& row, int64_t sequence,
   c.vocabulary = row.count("vocab").value_or(0);
   c.experts = row.count("experts").value_or(0);
   c.top_k = row.count("top_k").value_or(0);
+  c.tp = row.count("tp").value_or(1);
   c.gated = row.text("gated_mlp");
   MESHPLAN_CHECK(row.finish());
   const std::string name = row.text("model");
@@ -142,8 +151,7 @@ Result<Model> ModelMapper::from_columns(const std::string& name, const Columns& 
   model.hidden = c.hidden;
   model.heads = c.heads;
   if (c.heads == 0) {
-    model.heads = std::max<int64_t>(1, c.hidden / 128);
-    while (c.hidden % model.heads != 0) --model.heads;
+    model.heads = likely_heads(c.hidden, c.tp);
     chosen.push_back(
         fmt::format("heads: not stated; {} of width {}", model.heads, c.hidden / model.heads));
   }
