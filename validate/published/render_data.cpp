@@ -147,6 +147,11 @@ std::string published_json(const PublishedReport& report) {
                              {"pairs", t.pairs},
                              {"same_sign", t.same_sign},
                              {"median_log_ratio_miss", number(t.median_miss)}});
+  if (report.bands)
+    out["bands"] = {{"wanted_coverage", kBandCoverage},
+                    {"coverage_left_out", number(report.bands->bands.coverage_left_out)},
+                    {"widening", number(report.bands->bands.widening)},
+                    {"mean_half_width_log", number(report.bands->mean_half_width)}};
   out["cases"] = Json::array();
   for (size_t i = 0; i < report.cases.size(); ++i)
     out["cases"].push_back(case_json(report.cases[i], report.rows[i]));

@@ -121,7 +121,7 @@ std::string refusals(const PublishedReport& report) {
 
 std::string published_text(const PublishedReport& report) {
   return headline(report) + tables(report) + memory_table(report) + trend_tables(report) +
-         refusals(report);
+         (report.bands ? "\n" + bands_text(*report.bands) : "") + refusals(report);
 }
 
 }  // namespace meshplan

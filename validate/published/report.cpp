@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 
 #include "validate/published/cases.hpp"
@@ -132,6 +133,20 @@ ScoredRow scored(const PublishedCase& one) {
   return row;
 }
 
+std::vector<BandRow> band_rows(const PublishedReport& report) {
+  std::vector<BandRow> out;
+  for (size_t i = 0; i < report.cases.size(); ++i) {
+    const ScoredRow& row = report.rows[i];
+    if (!row.scored_time() || row.refused || row.tier == "bronze") continue;
+    const Case& c = report.cases[i].question;
+    const Question& q = *c.question;
+    out.push_back({row.family,
+                   {q.trainer.id, q.cluster->gpu.family, c.nodes > 1, q.model.moe.has_value()},
+                   std::log(*row.measured_step_s / *row.predicted_step_s)});
+  }
+  return out;
+}
+
 Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& table,
                                   const Predictor& predictor) {
   PublishedReport report;
@@ -158,6 +173,8 @@ Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& ta
     rows.push_back({&c.question, c.prediction ? &c.prediction->estimate : nullptr});
   MESHPLAN_CHECK(run_series(rows, report.series, report.subsets));
   report.trends = factor_trends(rows);
+  Result<BandFit> bands = fit_bands(band_rows(report), table);
+  if (bands.ok()) report.bands = std::move(*bands);
   return report;
 }
 

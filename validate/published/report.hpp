@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "validate/published/bands.hpp"
 #include "validate/published/case.hpp"
 #include "validate/published/predict.hpp"
 #include "validate/published/score.hpp"
@@ -41,6 +42,7 @@ struct PublishedReport {
   std::vector<SeriesResult> series;
   std::vector<SubsetResult> subsets;
   std::vector<FactorTrend> trends;
+  std::optional<BandFit> bands;  ///< learnt from these predictions; none from a single source
   double seconds = 0;
 };
 
@@ -57,6 +59,8 @@ Result<PublishedReport> validate_published(const std::string& path,
 Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& table,
                                   const Predictor& predictor);
 ScoredRow scored(const PublishedCase& one);
+/// Gold and silver rows that ran, have a printed step time and were predicted.
+std::vector<BandRow> band_rows(const PublishedReport& report);
 
 std::string published_text(const PublishedReport& report);
 std::string published_json(const PublishedReport& report);

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which values of the global constants fit published runs best, and how good are they on a source
+// that was left out of the fit?
+//
+// A pattern search on a grid over the constants' bounds: from the present values, one constant is
+// moved by one step at a time, and steps are halved when no move helps. Predictions on a grid point
+// do not depend on which source is left out, so every point is priced once for all fits.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "costmodel/step/constants.hpp"
+#include "validate/published/report.hpp"
+
+namespace meshplan {
+
+struct FitConstant {
+  std::string name;
+  double lower = 0, upper = 1, value = 0;
+};
+
+/// Losses of one family at one point: errors of its gold step times and of its memory peaks.
+struct FamilyLoss {
+  std::string family;
+  double step = 0;    ///< NaN with fewer than three gold rows
+  double memory = 0;  ///< NaN with fewer than three peaks
+};
+/// Prices all rows with these values, in the order of the constants.
+using FitModel = std::function<Result<std::vector<FamilyLoss>>(const std::vector<double>&)>;
+
+struct LeftOut {
+  std::string family;
+  double step_fitted = 0;    ///< its mean error with all families in the fit
+  double step_left_out = 0;  ///< with it left out
+};
+
+struct RefitReport {
+  std::vector<FitConstant> constants;  ///< value: fitted
+  std::vector<double> before;
+  double step_before = 0, step_after = 0;      ///< mean over families
+  double memory_before = 0, memory_after = 0;  ///< same
+  double step_left_out = 0;                    ///< mean over families, each left out once
+  std::vector<LeftOut> families;
+  int priced = 0;  ///< grid points
+};
+
+struct RefitOptions {
+  int steps = 64;  ///< grid points per constant; a power of two
+  bool leave_one_out = true;
+  std::function<void(const std::string&)> progress;  ///< one line now and then; may be empty
+};
+
+/// Loss of a fit: mean over families of step errors plus mean over families of memory errors.
+Result<RefitReport> refit(std::vector<FitConstant> constants, const FitModel& model,
+                          const RefitOptions& options = {});
+
+/// The constants of costmodel/data/constants.yaml on this table.
+Result<RefitReport> refit_published(const std::string& path, const RefitOptions& options = {});
+
+/// Values of a report as constants, and as the text of constants.yaml.
+Constants constants_of(const RefitReport& report, const std::string& fitted_on);
+std::string constants_yaml(const Constants& constants);
+std::string refit_text(const RefitReport& report);
+
+}  // namespace meshplan
