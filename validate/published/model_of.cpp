@@ -40,6 +40,21 @@ int64_t likely_heads(int64_t hidden, int64_t tp) {
   return 1;
 }
 
+void apply(const Hybrid& hybrid, Model& model, std::vector<std::string>& chosen) {
+  model.id = hybrid.starts;
+  model.head_dim = hybrid.head_dim;
+  model.window = hybrid.window;
+  model.full_attention_every = hybrid.full_attention_every;
+  if (model.moe && hybrid.shared_intermediate > 0) {
+    model.moe->shared_experts = 1;
+    model.moe->shared_intermediate = hybrid.shared_intermediate;
+  }
+  chosen.push_back(fmt::format(
+      "hybrid model: {} layers with an MLP; mixers without attention are priced as attention over "
+      "{} tokens with projections of the same size",
+      hybrid.layers, hybrid.window));
+}
+
 void cut_to(Model& model, int64_t layers) {
   if (layers == 0 || layers == model.layers) return;
   model.layers = layers;
@@ -107,8 +122,16 @@ Result<Model> ModelMapper::of(QuestionRow& row, int64_t sequence,
   if (const Model* found = agreeing(plain, c); found != nullptr && c.hidden > 0) {
     model = *found;
     cut_to(model, c.layers);
-  } else if (c.hidden > 0 && c.layers > 0) {
+  } else if (c.hidden > 0 && c.layers > 0 && (c.ffn > 0 || c.heads > 0)) {
+    const Hybrid* hybrid = mapping_.hybrid(name);
+    if (hybrid != nullptr && hybrid->stated_layers == c.layers) {
+      c.layers = hybrid->layers;
+      c.heads = c.kv_heads = hybrid->heads;
+    } else {
+      hybrid = nullptr;
+    }
     MESHPLAN_TRY(model, from_columns(name, c, chosen));
+    if (hybrid != nullptr) apply(*hybrid, model, chosen);
   } else if (const Model* named = by_name(plain)) {
     model = *named;
     cut_to(model, c.layers);
@@ -117,10 +140,12 @@ Result<Model> ModelMapper::of(QuestionRow& row, int64_t sequence,
   } else {
     return Diagnostic{ErrorKind::input,
                       "the row does not state the sizes of the model",
-                      row.where(c.hidden == 0 ? "hidden" : "layers"),
+                      row.where(c.hidden == 0   ? "hidden"
+                                : c.layers == 0 ? "layers"
+                                                : "ffn"),
                       name,
                       kStatesTooLittle,
-                      "layers and hidden, or the name of a bundled model"};
+                      "layers, hidden and ffn or heads, or the name of a bundled model"};
   }
   if (c.vocabulary > 0) model.vocabulary = c.vocabulary;
   if (c.vocabulary == 0)

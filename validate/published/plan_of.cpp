@@ -142,18 +142,23 @@ Status sharding_of(QuestionRow& row, const TrainerDefaults& defaults, const Degr
   return Done{};
 }
 
-void experts_of(const std::optional<int64_t>& stated, const Degrees& d, Question& question,
-                Plan& plan) {
-  if (!question.model.moe) return;
+/// Degrees of the experts; the tensor parallelism that they may have.
+std::vector<int> experts_of(const std::optional<int64_t>& stated, const Degrees& d,
+                            Question& question, Plan& plan) {
+  if (!question.model.moe) return {1};
   if (stated) {
     plan.ep = static_cast<int>(*stated);
   } else {
     plan.ep = static_cast<int>(std::gcd(question.model.moe->experts, d.dp * d.cp));
     question.chosen.push_back(fmt::format("ep: not stated; {}", plan.ep));
   }
-  plan.etp = (d.dp * d.cp) % plan.ep == 0 ? plan.tp : 1;
-  if (plan.tp > 1)
-    question.chosen.push_back(fmt::format("expert tensor parallelism: {}", plan.etp));
+  if (plan.tp == 1) return {1};
+  // Megatron-Core's default is tp, as far as the ranks reach; its newer recipes set 1.
+  const int64_t ranks = d.dp * d.cp * d.tp;
+  if (!question.trainer.expert_parallel || ranks % (int64_t{plan.ep} * plan.tp) != 0) return {1};
+  question.chosen.push_back(fmt::format(
+      "expert tensor parallelism: not stated; 1 or {}, the fastest that fits", plan.tp));
+  return {1, plan.tp};
 }
 
 Status formats_of(QuestionRow& row, Question& question, Plan& plan) {
@@ -169,6 +174,48 @@ Status formats_of(QuestionRow& row, Question& question, Plan& plan) {
   if (four_bit) question.chosen.emplace_back("precision: fp4 products are priced as fp8");
   if (plan.compute == DType::fp32) plan.gradient = DType::fp32;
   return Done{};
+}
+
+struct RecomputeChoice {
+  Recompute kind;
+  uint32_t modules;
+};
+
+/// One choice where the row states it; else the trainer's default, then more and more until it
+/// fits: what selective means, everything but products, everything.
+Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const TrainerDefaults& defaults,
+                                                  Question& question) {
+  const uint32_t selective = modules_of(defaults.selective);
+  MESHPLAN_TRY(const RecomputeWords stated, recompute_words(row.text("recompute")));
+  if (stated.stated) {
+    const uint32_t modules = stated.modules != 0 ? stated.modules : selective;
+    return std::vector<RecomputeChoice>{
+        {stated.kind, stated.kind == Recompute::selective ? modules : 0}};
+  }
+  MESHPLAN_TRY(const Recompute usual, recompute_from(defaults.recompute));
+  question.chosen.push_back(
+      fmt::format("recompute: not stated; {}, or the next that fits", defaults.recompute));
+  std::vector<RecomputeChoice> out;
+  if (usual == Recompute::none) out.push_back({Recompute::none, 0});
+  if (usual != Recompute::full) {
+    out.push_back({Recompute::selective, selective});
+    out.push_back({Recompute::selective, selective | cheap_modules()});
+  }
+  out.push_back({Recompute::full, 0});
+  return out;
+}
+
+/// Weights and gradients of one rank alone, without states and activations.
+bool states_cannot_fit(const Question& question, const Plan& plan) {
+  if (plan.zero >= 2) return false;
+  const Model& model = question.model;
+  const double experts = model.moe ? static_cast<double>(expert_parameters_of_layer(model) *
+                                                         layers_of(model, LayerKind::moe))
+                                   : 0;
+  const double dense = static_cast<double>(parameters(model)) - experts;
+  const double held = dense / (double(plan.tp) * plan.pp) + experts / (double(plan.ep) * plan.pp);
+  const double bytes = held * (2 + static_cast<double>(bytes_of(plan.gradient)));
+  return bytes > static_cast<double>(question.cluster->gpu.memory_usable_bytes);
 }
 
 }  // namespace
@@ -209,7 +256,7 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   const auto ep = row.count("ep");
   const auto vpp = row.count("vpp");
   MESHPLAN_CHECK(row.finish());
-  experts_of(ep, d, question, plan);
+  const std::vector<int> expert_tp = experts_of(ep, d, question, plan);
   MESHPLAN_CHECK(formats_of(row, question, plan));
   const std::string sp = lower_case(row.text("sp"));
   plan.sequence_parallel = sp.empty() ? question.trainer.sequence_parallel_default
@@ -228,29 +275,28 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
     chunks = chunk_counts(question.model.layers, d.pp);
     if (chunks.size() > 1) chosen.emplace_back("vpp: not stated; the fastest that fits");
   }
-  MESHPLAN_TRY(RecomputeWords recompute, recompute_words(row.text("recompute")));
-  std::vector<Recompute> kinds = {recompute.kind};
-  if (!recompute.stated) {
-    MESHPLAN_TRY(const Recompute usual, recompute_from(defaults.recompute));
-    kinds.clear();
-    for (int kind = static_cast<int>(usual); kind <= static_cast<int>(Recompute::full); ++kind)
-      kinds.push_back(static_cast<Recompute>(kind));
-    chosen.push_back(
-        fmt::format("recompute: not stated; {}, or the next that fits", defaults.recompute));
+  MESHPLAN_TRY(const std::vector<RecomputeChoice> choices, recompute_of(row, defaults, question));
+  if (question.trainer.max_zero >= 3 && states_cannot_fit(question, plan)) {
+    chosen.push_back(fmt::format(
+        "dp_shard: with ZeRO {} weights and gradients alone exceed the memory; fully sharded",
+        plan.zero));
+    plan.zero = 3;
+    plan.dp_shard = static_cast<int>(d.dp);
+    plan.dp_replicate = 1;
   }
-  for (const Recompute kind : kinds) {
+  for (const RecomputeChoice& choice : choices) {
     std::vector<Plan> level;
-    plan.recompute = kind;
-    plan.recompute_modules = 0;
-    if (kind == Recompute::selective)
-      plan.recompute_modules =
-          recompute.modules != 0 ? recompute.modules : modules_of(defaults.selective);
+    plan.recompute = choice.kind;
+    plan.recompute_modules = choice.modules;
     for (const int count : chunks) {
       plan.vpp = count;
       plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
-      for (const int64_t size : micro) {
-        plan.micro_batch = static_cast<int>(size);
-        level.push_back(plan);
+      for (const int etp : expert_tp) {
+        plan.etp = etp;
+        for (const int64_t size : micro) {
+          plan.micro_batch = static_cast<int>(size);
+          level.push_back(plan);
+        }
       }
     }
     question.levels.push_back(std::move(level));

@@ -8,13 +8,15 @@
 //   cp, ep       1
 //   dp           gpus / (tp * pp * cp), also where the column contradicts the number of GPUs
 //   sp           the trainer's default
-//   dp_shard     the trainer's default ZeRO level over all data-parallel ranks
+//   dp_shard     the trainer's default ZeRO level over all data-parallel ranks; also where the
+//                column's level cannot hold weights and gradients: fully sharded, if the trainer
+//                can
 //   global batch one micro-batch per rank and step
 //   micro-batch  of the powers of two that divide a rank's share, the fastest that fits
 //   vpp          1, or for trainers that interleave, of the divisions into equal chunks the fastest
 //                that fits
 //   recompute    the trainer's default; if nothing fits with it, more
-//   etp          tp as far as the ranks reach, else 1 (Megatron-Core's default)
+//   etp          1 or, as far as the ranks reach, tp: the fastest that fits
 //   precision    bf16, or fp16 where the GPU has no bf16 products
 #pragma once
 #include <string>
@@ -60,5 +62,7 @@ Result<ShardWords> shard_words(const std::string& text);
 
 /// Modules that "selective" means for a trainer where a row names none.
 uint32_t modules_of(SelectiveMeaning meaning);
+/// What runs again at little cost: norms, rotation, the core of attention, activations.
+uint32_t cheap_modules();
 
 }  // namespace meshplan

@@ -63,6 +63,11 @@ uint32_t modules_of(SelectiveMeaning meaning) {
   return 0;
 }
 
+uint32_t cheap_modules() {
+  return bit(Module::norm) | bit(Module::rope) | bit(Module::core_attention) |
+         bit(Module::activation);
+}
+
 Result<RecomputeWords> recompute_words(const std::string& text) {
   const std::string words = lower_case(text);
   RecomputeWords out;

@@ -140,6 +140,7 @@ std::vector<BandRow> band_rows(const PublishedReport& report) {
     if (!row.scored_time() || row.refused || row.tier == "bronze") continue;
     const Case& c = report.cases[i].question;
     const Question& q = *c.question;
+    if (q.cluster == nullptr) continue;
     out.push_back({row.family,
                    {q.trainer.id, q.cluster->gpu.family, c.nodes > 1, q.model.moe.has_value()},
                    std::log(*row.measured_step_s / *row.predicted_step_s)});

@@ -130,7 +130,7 @@ TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
   CHECK(c.question->chosen.size() == 2);
   c = one(with(kLlama, {{"dp", ""}, {"recompute", ""}, {"dp_shard", ""}, {"precision", ""}}));
   REQUIRE(c.question);
-  CHECK(c.question->levels.size() == 3);  // none, selective, full
+  CHECK(c.question->levels.size() == 4);  // none, selective, all but products, full
   CHECK(c.question->levels[0][0].recompute == Recompute::none);
   CHECK(c.question->levels[0][0].dp() == 2);
   CHECK(c.question->levels[0][0].zero == 1);
@@ -144,6 +144,79 @@ TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
   c = one(with(kLlama, {{"trainer", ""}, {"framework", "Megatron-DeepSpeed (fork)"}}));
   REQUIRE(c.question);
   CHECK(c.question->trainer.id == "megatron-deepspeed");
+}
+
+TEST_CASE("models: bundled by name, cut, by columns, hybrids", "[published]") {
+  Case c = one(with(kLlama, {{"layers", "12"}, {"model", "Llama3-70B (L12 slice)"}, {"pp", "1"}}));
+  CHECK(c.question->model.id == "llama3-70b");
+  CHECK(c.question->model.layers == 12);
+  // Another width of the MLP contradicts the name: sizes by columns, switches of a Llama.
+  c = one(with(kLlama, {{"ffn", "20480"}}));
+  CHECK(c.question->model.id == "llama3-8b-shaped");
+  CHECK(c.question->model.intermediate == 20480);
+  CHECK(c.question->model.kv_heads == 8);
+  CHECK(!c.question->model.tied_embeddings);
+  // A GPT by columns: 12 L h^2 + 13 L h and embeddings, as in Megatron's own count.
+  c = one(with(kLlama, {{"model", "GPT 1.3B"},
+                        {"gated_mlp", "0"},
+                        {"layers", "24"},
+                        {"hidden", "2048"},
+                        {"ffn", "8192"},
+                        {"heads", ""},
+                        {"kv_heads", ""},
+                        {"vocab", "51200"},
+                        {"seq_len", "1024"}}));
+  CHECK(c.question->model.heads == 16);
+  CHECK(parameters(c.question->model) == 24 * (12LL * 2048 * 2048 + 13 * 2048) +
+                                             (51200LL + c.question->model.position_rows) * 2048 +
+                                             2 * 2048);
+  c = one(with(kLlama, {{"model", "Nemotron-H-56B"},
+                        {"gated_mlp", "0"},
+                        {"layers", "118"},
+                        {"hidden", "8192"},
+                        {"ffn", "32768"},
+                        {"vocab", "131072"},
+                        {"pp", "1"}}));
+  CHECK(c.question->model.layers == 54);
+  CHECK(double(parameters(c.question->model)) == Approx(56e9).epsilon(0.02));
+  c = one(with(kLlama, {{"model", "Nemotron-3-Nano-30B-A3B"},
+                        {"gated_mlp", "0"},
+                        {"layers", "52"},
+                        {"hidden", "2688"},
+                        {"ffn", "1856"},
+                        {"heads", "32"},
+                        {"kv_heads", "2"},
+                        {"vocab", "131072"},
+                        {"experts", "128"},
+                        {"top_k", "6"},
+                        {"pp", "1"}}));
+  CHECK(double(parameters(c.question->model)) == Approx(31.6e9).epsilon(0.02));
+  CHECK(double(active_parameters(c.question->model)) == Approx(3.6e9).epsilon(0.1));
+}
+
+TEST_CASE("experts and sharding that the row leaves open or that cannot be", "[published]") {
+  const Cells mixture = with(kLlama, {{"model", "Mixtral-8x22B"},
+                                      {"layers", "56"},
+                                      {"hidden", "6144"},
+                                      {"ffn", "16384"},
+                                      {"heads", "48"},
+                                      {"experts", "8"},
+                                      {"top_k", "2"},
+                                      {"vocab", "32768"},
+                                      {"vpp", "1"},
+                                      {"ep", "2"}});
+  Case c = one(mixture);
+  REQUIRE(c.question);
+  REQUIRE(c.question->levels[0].size() == 2);  // etp 1 and 4
+  CHECK(c.question->levels[0][1].etp == 4);
+  c = one(with(mixture, {{"ep", "8"}}));  // 8 * 4 ranks are not among 4 * 2 * 2
+  REQUIRE(c.question->levels[0].size() == 1);
+  CHECK(c.question->levels[0][0].etp == 1);
+  // 70e9 weights and gradients of 4 bytes together do not fit into 80 GB.
+  c = one(with(kLlama, {{"tp", "1"}, {"pp", "1"}, {"vpp", "1"}, {"cp", "1"}, {"dp", "64"}}));
+  CHECK(c.question->levels[0][0].zero == 3);
+  CHECK(c.question->levels[0][0].dp_shard == 64);
+  CHECK(c.question->chosen.size() == 1);
 }
 
 TEST_CASE("a row that cannot be asked is named and the others go on", "[published]") {
