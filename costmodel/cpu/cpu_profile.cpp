@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/cpu/cpu_profile.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "topologies/base/reader.hpp"
+
+namespace meshplan {
+namespace {
+
+constexpr const char* kSchema = "meshplan.cpu-profile/1";
+
+const char* name_of(Pass pass) { return pass == Pass::forward ? "forward" : "backward"; }
+
+CpuWork stream(const std::string& kernel, double elements) {
+  return {kernel, {elements}, elements};
+}
+
+struct Works {
+  CpuWork operator()(const Gemm& gemm) const {
+    const auto m = static_cast<double>(gemm.m), n = static_cast<double>(gemm.n),
+               k = static_cast<double>(gemm.k);
+    const char* name = gemm.layout == Layout::tn   ? "product-tn"
+                       : gemm.layout == Layout::nn ? "product-nn"
+                                                   : "product-nt";
+    return {name, {m, n, k}, 2 * m * n * k * static_cast<double>(gemm.groups)};
+  }
+  CpuWork operator()(const Attention& a) const {
+    const auto q = static_cast<double>(a.q_len), kv = static_cast<double>(a.kv_len),
+               d = static_cast<double>(a.head_dim);
+    const double products = a.pass == Pass::forward ? 2 : 5;
+    return {fmt::format("attention-{}", name_of(a.pass)),
+            {std::sqrt(q * kv), d},
+            products * 2 * q * kv * d * a.work * static_cast<double>(a.batch * a.heads)};
+  }
+  CpuWork operator()(const Norm& n) const {
+    return stream(fmt::format("norm-{}", name_of(n.pass)), static_cast<double>(n.rows * n.cols));
+  }
+  CpuWork operator()(const Rope& r) const {
+    return stream("rope", static_cast<double>(r.tokens * (r.heads + 2 * r.kv_heads) * r.head_dim));
+  }
+  CpuWork operator()(const Activate& a) const {
+    return stream(fmt::format("activation-{}", name_of(a.pass)),
+                  static_cast<double>(a.rows * a.cols));
+  }
+  CpuWork operator()(const Elementwise& e) const {
+    return stream("add", static_cast<double>(e.elements));
+  }
+  CpuWork operator()(const Embedding& e) const {
+    return stream(fmt::format("embedding-{}", name_of(e.pass)),
+                  static_cast<double>(e.tokens * e.hidden));
+  }
+  CpuWork operator()(const CrossEntropy& c) const {
+    const auto elements = static_cast<double>(c.tokens * c.vocab);
+    switch (c.part) {
+      case CrossEntropy::Part::maximum:
+        return stream("loss-maximum", elements);
+      case CrossEntropy::Part::sum:
+        return stream("loss-sum", elements);
+      case CrossEntropy::Part::gradient:
+        return stream("loss-gradient", elements);
+      case CrossEntropy::Part::loss:
+        return {};
+    }
+    return {};
+  }
+  CpuWork operator()(const Permute& p) const {
+    return stream("add", static_cast<double>(p.rows * p.hidden));
+  }
+  CpuWork operator()(const Collective& c) const {
+    return cpu_work(c.op, static_cast<double>(c.bytes));
+  }
+  CpuWork operator()(const Softmax&) const { return {}; }
+  CpuWork operator()(const BatchedGemm&) const { return {}; }
+  CpuWork operator()(const Route&) const { return {}; }
+  CpuWork operator()(const GradientNorm&) const { return {}; }   // see cpu_update
+  CpuWork operator()(const OptimizerStep&) const { return {}; }  // see cpu_update
+  CpuWork operator()(const PartitionMove&) const { return {}; }
+  CpuWork operator()(const BucketStep&) const { return {}; }
+};
+
+std::string list(const std::vector<double>& values) {
+  std::string out;
+  for (const double value : values) out += fmt::format("{}{:.4g}", out.empty() ? "" : ", ", value);
+  return "[" + out + "]";
+}
+
+}  // namespace
+
+CpuWork cpu_work(const Body& body) { return std::visit(Works{}, body); }
+CpuWork cpu_work(CollectiveOp op, double bytes) { return stream(meshplan::name_of(op), bytes); }
+CpuWork cpu_message(double bytes) { return stream("send", bytes); }
+std::vector<CpuWork> cpu_update(double elements) {
+  return {stream("zero", elements), stream("squared-norm", elements), stream("adamw", elements)};
+}
+
+Result<double> CpuTables::seconds(const CpuWork& work) const {
+  if (work.kernel.empty() || work.work == 0) return 0.0;
+  const auto found = kernels.find(work.kernel);
+  if (found == kernels.end()) {
+    return Diagnostic{.kind = ErrorKind::input,
+                      .message = "the CPU profile lacks a kernel",
+                      .value = work.kernel,
+                      .hint = "measure again: meshplan profile --device cpu"};
+  }
+  return work.work * found->second.seconds_per_work(work.sizes);
+}
+
+const CpuTables& CpuProfile::of(int ranks) const {
+  const CpuTables* best = &tables.front();
+  for (const CpuTables& one : tables) {
+    if (one.ranks <= ranks) best = &one;
+  }
+  return *best;
+}
+
+std::string to_yaml(const CpuProfile& profile) {
+  std::string out = fmt::format(
+      "# SPDX-License-Identifier: Apache-2.0\n"
+      "# Times of kernels and of collectives between threads, measured on this computer.\n"
+      "# per_work: nanoseconds per FLOP (products, attention), per element (kernels), per byte\n"
+      "# (collectives); 0: not measured.\n"
+      "schema: {}\nprocessor: \"{}\"\ncores: {}\nsource: \"{}\"\ntables:\n",
+      kSchema, profile.processor, profile.cores, profile.source);
+  for (const CpuTables& tables : profile.tables) {
+    out += fmt::format("  - ranks: {}\n    kernels:\n", tables.ranks);
+    for (const auto& [name, table] : tables.kernels) {
+      out += fmt::format("      - kernel: {}\n", name);
+      for (size_t d = 0; d < table.axes().size(); ++d) {
+        out += fmt::format("        sizes_{}: {}\n", d, list(table.axes()[d]));
+      }
+      std::vector<double> nanoseconds;
+      for (const double value : table.values()) nanoseconds.push_back(value * 1e9);
+      out += fmt::format("        per_work_ns: {}\n", list(nanoseconds));
+    }
+  }
+  return out;
+}
+
+Result<CpuProfile> read_cpu_profile(const std::string& path) {
+  MESHPLAN_TRY(MapReader reader, MapReader::open(path));
+  CpuProfile profile;
+  reader.choice("schema", {kSchema});
+  profile.processor = reader.text("processor");
+  profile.cores = static_cast<int>(reader.integer("cores"));
+  profile.source = reader.text("source");
+  for (MapReader& tables : reader.maps("tables")) {
+    CpuTables one;
+    one.ranks = static_cast<int>(tables.integer("ranks"));
+    for (MapReader& kernel : tables.maps("kernels")) {
+      const std::string name = kernel.text("kernel");
+      std::vector<std::vector<double>> axes;
+      for (const char* key : {"sizes_0", "sizes_1", "sizes_2"}) {
+        if (kernel.has(key)) axes.push_back(kernel.numbers(key));
+      }
+      std::vector<double> values = kernel.numbers("per_work_ns");
+      for (double& value : values) value *= 1e-9;
+      Result<GridTable> table = GridTable::make(std::move(axes), std::move(values));
+      if (!table.ok()) kernel.problem("per_work_ns", table.error().message);
+      MESHPLAN_CHECK(kernel.finish());
+      one.kernels[name] = std::move(table).value();
+    }
+    MESHPLAN_CHECK(tables.finish());
+    profile.tables.push_back(std::move(one));
+  }
+  if (profile.tables.empty()) reader.problem("tables", "there is no table");
+  MESHPLAN_CHECK(reader.finish());
+  return profile;
+}
+
+}  // namespace meshplan

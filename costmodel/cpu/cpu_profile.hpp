@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// How long does each operation of the step program take on ranks of this computer's CPU?
+//
+// Written by `meshplan profile --device cpu`, read here. Times depend on how many ranks work at the
+// same time (they share memory and caches), so there is one set of tables per number of ranks.
+#pragma once
+#include <map>
+#include <string>
+#include <vector>
+
+#include "costmodel/cpu/grid_table.hpp"
+#include "strategies/program/op.hpp"
+
+namespace meshplan {
+
+/// A kernel's name in the profile, its sizes in the grid, and how much work it is. Empty name: the
+/// operation costs nothing by itself, or is not in the profile.
+struct CpuWork {
+  std::string kernel;
+  std::vector<double> sizes;
+  double work = 0;
+};
+
+/// Products by (m, n, k) per FLOP, attention by (sqrt(q kv), head_dim) per FLOP, all else by
+/// elements per element.
+CpuWork cpu_work(const Body& body);
+CpuWork cpu_work(CollectiveOp op, double bytes);
+/// "send": a message to another rank, from the call until the receiver has it.
+CpuWork cpu_message(double bytes);
+/// Per element of a rank: zeroing gradients, squared norm and AdamW at the end of a step.
+std::vector<CpuWork> cpu_update(double elements);
+
+struct CpuTables {
+  int ranks = 1;
+  std::map<std::string, GridTable> kernels;  ///< collectives are "all-reduce", ...
+
+  /// Error (input): the profile lacks this kernel.
+  Result<double> seconds(const CpuWork& work) const;
+};
+
+struct CpuProfile {
+  std::string processor;  ///< as the system names it
+  int cores = 0;
+  std::string source;  ///< command and date
+  std::vector<CpuTables> tables;
+
+  /// Tables for that many ranks at work, else the nearest fewer.
+  const CpuTables& of(int ranks) const;
+};
+
+std::string to_yaml(const CpuProfile& profile);
+/// Error (input): missing, malformed, or of another schema.
+Result<CpuProfile> read_cpu_profile(const std::string& path);
+
+}  // namespace meshplan

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "profiler/measure/stopwatch.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+namespace meshplan {
+namespace {
+
+double now() {
+  const auto since = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(since).count();
+}
+
+}  // namespace
+
+Result<Stopwatch> Stopwatch::make(World& world, double seconds_per_point) {
+  std::vector<int> members;
+  for (int r = 0; r < world.size(); ++r) members.push_back(r);
+  MESHPLAN_TRY(std::unique_ptr<Communicator> group, world.group(members, "stopwatch"));
+  Stopwatch watch;
+  watch.group_ = std::move(group);
+  watch.seconds_per_point_ = seconds_per_point;
+  return watch;
+}
+
+Result<double> Stopwatch::time(const std::function<Status()>& work) {
+  MESHPLAN_CHECK(work());  // fresh pages, cold code
+  constexpr size_t kBatches = 5;
+  MESHPLAN_CHECK(group_->barrier());
+  double begin = now();
+  MESHPLAN_CHECK(work());
+  double once = now() - begin;
+  MESHPLAN_CHECK(group_->all_reduce(&once, 1, ReduceOp::max));
+  const auto calls = static_cast<int64_t>(
+      std::clamp(seconds_per_point_ / kBatches / std::max(once, 1e-9), 1.0, 1e5));
+  std::array<double, kBatches> batches{};
+  for (double& batch : batches) {
+    MESHPLAN_CHECK(group_->barrier());
+    begin = now();
+    for (int64_t i = 0; i < calls; ++i) MESHPLAN_CHECK(work());
+    batch = (now() - begin) / static_cast<double>(calls);
+  }
+  std::sort(batches.begin(), batches.end());
+  double seconds = batches[kBatches / 2];
+  MESHPLAN_CHECK(group_->all_reduce(&seconds, 1));
+  return seconds / group_->size();
+}
+
+}  // namespace meshplan
