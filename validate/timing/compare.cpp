@@ -4,6 +4,7 @@
 
 #include "strategies/program/lower.hpp"
 #include "validate/execute/thread_run.hpp"
+#include "validate/published/score.hpp"
 #include "validate/timing/cpu_step.hpp"
 
 namespace meshplan {

@@ -2,7 +2,6 @@
 #include "validate/timing/cpu_step.hpp"
 
 #include <algorithm>
-#include <cmath>
 
 #include "costmodel/timeline/pipeline_time.hpp"
 
@@ -103,27 +102,6 @@ Result<CpuStepTime> predict_cpu_step(const Program& program, const CpuProfile& p
   const double turns = std::max(1.0, static_cast<double>(ranks) / std::max(1, profile.cores));
   out.seconds = turns * (timeline.total_s + out.update_s);
   return out;
-}
-
-double kendall_tau(const std::vector<double>& a, const std::vector<double>& b) {
-  int64_t agree = 0, differ = 0, only_a = 0, only_b = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    for (size_t j = i + 1; j < a.size(); ++j) {
-      const double x = a[i] - a[j], y = b[i] - b[j];
-      if (x == 0 && y == 0) continue;
-      if (x == 0) {
-        ++only_b;
-      } else if (y == 0) {
-        ++only_a;
-      } else {
-        ++((x > 0) == (y > 0) ? agree : differ);
-      }
-    }
-  }
-  const auto n_a = static_cast<double>(agree + differ + only_a);
-  const auto n_b = static_cast<double>(agree + differ + only_b);
-  if (n_a == 0 || n_b == 0) return 0;
-  return static_cast<double>(agree - differ) / std::sqrt(n_a * n_b);
 }
 
 }  // namespace meshplan

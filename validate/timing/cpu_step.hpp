@@ -43,7 +43,4 @@ struct TimingOptions {
 /// Runs a fixed set of plans of one and two ranks here and compares.
 Result<TimingReport> compare_cpu_times(const CpuProfile& profile, const TimingOptions& options);
 
-/// Kendall's tau-b of two series.
-double kendall_tau(const std::vector<double>& a, const std::vector<double>& b);
-
 }  // namespace meshplan

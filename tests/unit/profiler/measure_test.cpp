@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// The CPU profile: the grid between its points, a real but coarse measurement, writing and reading.
+#include <cmath>
+#include <cstdio>
+
+#include "profiler/measure/cpu.hpp"
+#include "tests/unit/catch.hpp"
+#include "topologies/base/files.hpp"
+
+namespace meshplan {
+namespace {
+
+TEST_CASE("grid: points, between them in the logarithm, outside, gaps") {
+  const auto table = GridTable::make({{1, 4}, {10, 100}}, {1, 2, 4, 16});
+  REQUIRE(table.ok());
+  CHECK(table->seconds_per_work({1, 100}) == Approx(2));
+  CHECK(table->seconds_per_work({4, 10}) == Approx(4));
+  CHECK(table->seconds_per_work({2, 10}) == Approx(2));                 // half way: sqrt(1 x 4)
+  CHECK(table->seconds_per_work({4, std::sqrt(1000.0)}) == Approx(8));  // sqrt(4 x 16)
+  CHECK(table->seconds_per_work({100, 1}) == Approx(4));                // the nearest corner
+  const auto gap = GridTable::make({{1, 2, 3}}, {0, 5, 0});
+  REQUIRE(gap.ok());
+  CHECK(gap->seconds_per_work({1}) == Approx(5));
+  CHECK(gap->values()[0] == 0);
+  CHECK_FALSE(GridTable::make({{1, 2}}, {1}).ok());
+  CHECK_FALSE(GridTable::make({{2, 1}}, {1, 1}).ok());
+  CHECK_FALSE(GridTable::make({{1, 2}}, {0, 0}).ok());
+  CHECK_FALSE(GridTable::make({{1, 2}}, {1, -1}).ok());
+}
+
+TEST_CASE("work of operations by hand") {
+  const CpuWork product = cpu_work(Gemm{2, 3, 5, 4, Layout::nt});
+  CHECK(product.kernel == "product-nt");
+  CHECK(product.sizes == std::vector<double>{2, 3, 5});
+  CHECK(product.work == 2 * 2 * 3 * 5 * 4);
+  // causal half of two products of 8 x 2 heads, 16 x 16, width 4
+  const CpuWork attention = cpu_work(Attention{Pass::forward, 2, 16, 16, 8, 4, 4, 4});
+  CHECK(attention.work == 2 * 2 * 16 * 16 * 4 * 0.5 * 16);
+  CHECK(attention.sizes == std::vector<double>{16, 4});
+  CHECK(cpu_work(GradientNorm{5, DType::fp32}).kernel.empty());
+}
+
+TEST_CASE("a coarse profile of this computer is written and read back") {
+  const auto profile = profile_cpu({.ranks = {1, 2},
+                                    .seconds_per_point = 1e-5,
+                                    .largest_flops = 5e5,
+                                    .largest_elements = 1 << 12});
+  if (!profile.ok()) FAIL(render(profile.error()));
+  REQUIRE(profile->tables.size() == 2);
+  CHECK(profile->of(1).kernels.count("all-reduce") == 0);
+  CHECK(profile->of(8).ranks == 2);
+  const std::string path = std::string(P_tmpdir) + "/meshplan-cpu-profile-test.yaml";
+  REQUIRE(write_file(path, to_yaml(*profile)).ok());
+  const auto back = read_cpu_profile(path);
+  std::remove(path.c_str());
+  if (!back.ok()) FAIL(render(back.error()));
+  CHECK(back->cores == profile->cores);
+  const CpuWork work = cpu_work(Gemm{64, 64, 64});
+  CHECK(*back->of(2).seconds(work) == Approx(*profile->of(2).seconds(work)).epsilon(1e-3));
+  CHECK(*back->of(1).seconds(work) > 0);
+  CHECK_FALSE(back->of(1).seconds(cpu_work(CollectiveOp::all_reduce, 4096)).ok());
+  CHECK_FALSE(read_cpu_profile("/nonexistent/profile.yaml").ok());
+}
+
+}  // namespace
+}  // namespace meshplan
