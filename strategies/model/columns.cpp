@@ -66,6 +66,21 @@ bool is_bundled_shape(const ModelColumns& c, const Model& m) {
          (m.moe.has_value() || c.experts.value_or(0) == 0);
 }
 
+/// Bundled model of the name without its last words: "Llama 4 Scout 2-layer slice".
+std::optional<Model> bundled_by_beginning(const ModelColumns& c) {
+  std::string name = c.name;
+  for (size_t end = name.find_last_of(" -"); end != std::string::npos && end > 0;
+       end = name.find_last_of(" -")) {
+    name.resize(end);
+    std::optional<Model> found = bundled_by_loose_name(name);
+    if (!found) continue;
+    const int64_t experts = found->moe ? found->moe->experts : 0;
+    if (c.hidden && is_bundled_shape(c, *found) && c.experts.value_or(experts) == experts)
+      return found;
+  }
+  return std::nullopt;
+}
+
 /// GPT proportions of SC'21 table 1: about 160 hidden units per layer, 12 L h^2 weights.
 void gpt_of_size(double size, Model& m) {
   const double step = size < 1e10 ? 256 : 1024;
@@ -85,6 +100,25 @@ int64_t usual_heads(int64_t hidden) {
   for (int64_t heads = hidden / 128 / 8 * 8; heads >= 8; heads -= 8)
     if (hidden % heads == 0) return heads;
   return std::max<int64_t>(1, hidden / 128);
+}
+
+/// Norm, biases, activation and positions of another model of the kind.
+void switches_of(const Model& kind, const ModelColumns& c, Model& m) {
+  m.norm = kind.norm;
+  m.norm_bias = kind.norm_bias;
+  m.attention_bias = kind.attention_bias;
+  m.attention_output_bias = kind.attention_output_bias;
+  m.mlp_bias = kind.mlp_bias;
+  m.activation = kind.activation;
+  m.positions = kind.positions;
+  m.rotary_fraction = kind.rotary_fraction;
+  m.tied_embeddings = kind.tied_embeddings;
+  m.qk_norm = kind.qk_norm;
+  m.parallel_residual = kind.parallel_residual;
+  m.norms_per_layer = kind.norms_per_layer;
+  m.embedding_norm = kind.embedding_norm;
+  if (m.positions == Positions::learned) m.position_rows = c.sequence.value_or(2048);
+  assume(m, fmt::format("norm, biases, activation and positions as in {}", kind.id));
 }
 
 Result<Model> from_columns_alone(const ModelColumns& c) {
@@ -120,7 +154,9 @@ Result<Model> from_columns_alone(const ModelColumns& c) {
   m.head_dim = m.hidden / m.heads;
   m.intermediate = c.ffn.value_or(gated ? (m.hidden * 8 / 3 + 255) / 256 * 256 : 4 * m.hidden);
   if (!c.ffn) assume(m, fmt::format("MLP width {}: not stated", m.intermediate));
-  if (!gated) {
+  if (const auto kind = c.like.empty() ? std::nullopt : bundled_by_loose_name(c.like)) {
+    switches_of(*kind, c, m);
+  } else if (!gated) {
     m.norm = NormType::layer;
     m.norm_bias = m.attention_bias = m.attention_output_bias = m.mlp_bias = true;
     m.activation = ActivationType::gelu;
@@ -148,6 +184,7 @@ Result<Model> model_from_columns(const ModelColumns& c) {
     if (value && (*value < 1 || *value > int64_t{1} << 26))
       return unclear(c.name, fmt::format("{} is no size of a model", *value), "a positive number");
   std::optional<Model> bundled = bundled_by_loose_name(c.name);
+  if (!bundled) bundled = bundled_by_beginning(c);
   if (bundled && is_bundled_shape(c, *bundled)) {
     override_with(c, *bundled);
   } else {

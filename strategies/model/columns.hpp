@@ -2,8 +2,9 @@
 // Which model does a row of a table of published runs mean?
 //
 // Such a row gives a name and some of the shape (layers, hidden size, ...). A bundled model of that
-// name fills what the columns leave open; without one, the shape comes from the columns and from a
-// size in the name ("GPT 195B"), by rules that are written into Model::assumptions.
+// name, or of the beginning of that name ("Llama3-70B 12-layer slice"), fills what the columns
+// leave open; without one, the shape comes from the columns and from a size in the name ("GPT
+// 195B"), by rules that are written into Model::assumptions.
 #pragma once
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ struct ModelColumns {
   std::optional<bool> gated;   ///< SwiGLU: Llama-like; else GPT-like
   std::optional<int64_t> experts, top_k;
   std::optional<int64_t> sequence;  ///< rows of a learned position table
+  std::string like;  ///< bundled model whose norm, biases, activation and positions a model of an
+                     ///< unknown name has; "": those of a Llama or a GPT, by `gated`
 };
 
 /// Error (input): neither columns nor name tell a size, or columns contradict each other.

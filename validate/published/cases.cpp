@@ -79,7 +79,7 @@ class Caches {
 class CaseReader {
  public:
   CaseReader(const CsvTable& table, const Mapping& mapping)
-      : table_(table), mapping_(mapping), caches_(mapping), models_(mapping) {}
+      : table_(table), mapping_(mapping), caches_(mapping) {}
 
   Case read(const CsvRecord& record) {
     Case out;
@@ -147,7 +147,7 @@ class CaseReader {
 
   Status ask(QuestionRow& row, Question& out) {
     MESHPLAN_TRY(out.trainer, caches_.trainer(row, out.chosen));
-    MESHPLAN_TRY(out.model, models_.of(row, row.count("seq_len").value_or(0), out.chosen));
+    MESHPLAN_TRY(out.model, model_of(row, mapping_, out.chosen));
     MESHPLAN_TRY(const int64_t gpus, gpus_of(row, out.chosen));
     MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus));
     for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"}) {
@@ -165,7 +165,6 @@ class CaseReader {
   const CsvTable& table_;
   const Mapping& mapping_;
   Caches caches_;
-  ModelMapper models_;
 };
 
 }  // namespace

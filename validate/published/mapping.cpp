@@ -46,21 +46,6 @@ Result<Mapping> Mapping::read(const std::string& path) {
     out.models_.push_back({entry.text("starts"), entry.text("like")});
     MESHPLAN_CHECK(entry.finish());
   }
-  for (MapReader& entry : file.maps("hybrids")) {
-    Hybrid next;
-    next.starts = entry.text("starts");
-    next.like = entry.text("like");
-    next.stated_layers = entry.integer("stated_layers");
-    next.layers = entry.integer("layers");
-    next.heads = entry.integer("heads");
-    next.head_dim = entry.integer("head_dim");
-    next.window = entry.integer("window");
-    next.full_attention_every = entry.integer("full_attention_every");
-    next.shared_intermediate = entry.integer("shared_intermediate", 0);
-    entry.text("source");
-    MESHPLAN_CHECK(entry.finish());
-    out.hybrids_.push_back(std::move(next));
-  }
   for (MapReader& entry : file.maps("trainers")) {
     TrainerDefaults next;
     next.id = entry.text("id");
@@ -77,9 +62,6 @@ Result<Mapping> Mapping::read(const std::string& path) {
     out.trainers_.push_back(next);
   }
   if (out.trainers_.empty()) file.problem("trainers", "at least one trainer is needed");
-  out.gated_ = file.text("gated_like");
-  out.gated_moe_ = file.text("gated_moe_like");
-  out.ungated_ = file.text("ungated_like");
   MESHPLAN_CHECK(file.finish());
   return out;
 }
@@ -108,20 +90,12 @@ const TrainerDefaults& Mapping::defaults_of(const std::string& trainer) const {
   return trainers_.front();
 }
 
-const Hybrid* Mapping::hybrid(std::string_view model_name) const {
-  const std::string name = plain_name(model_name);
-  for (const Hybrid& hybrid : hybrids_) {
-    if (name.rfind(hybrid.starts, 0) == 0) return &hybrid;
-  }
-  return nullptr;
-}
-
-std::string Mapping::like(std::string_view model_name, bool gated, bool moe) const {
+std::string Mapping::like(std::string_view model_name) const {
   const std::string name = plain_name(model_name);
   for (const Pair& pair : models_) {
     if (name.rfind(pair.word, 0) == 0) return pair.value;
   }
-  return !gated ? ungated_ : moe ? gated_moe_ : gated_;
+  return "";
 }
 
 }  // namespace meshplan

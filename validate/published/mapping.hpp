@@ -2,7 +2,6 @@
 // What do the words of a published table mean, and what is taken where a row says nothing? Reads
 // mapping.yaml; one file of rules, so that every choice can be looked up and none hides in code.
 #pragma once
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,13 +20,6 @@ struct TrainerDefaults {
   SelectiveMeaning selective = SelectiveMeaning::core_attention;
 };
 
-/// A model whose layers are not all attention and MLP, as the transformer that it is priced as.
-struct Hybrid {
-  std::string starts, like;
-  int64_t stated_layers = 0, layers = 0, heads = 0, head_dim = 0, window = 0;
-  int64_t full_attention_every = 0, shared_intermediate = 0;
-};
-
 class Mapping {
  public:
   /// The bundled file. Error (input) with file, line and key.
@@ -40,10 +32,8 @@ class Mapping {
   std::string trainer_by_framework(std::string_view framework) const;
   /// Defaults of a trainer; those of megatron-core for a trainer without an entry.
   const TrainerDefaults& defaults_of(const std::string& trainer) const;
-  /// Bundled model whose switches a model of this name has when no bundled model fits.
-  std::string like(std::string_view model_name, bool gated, bool moe) const;
-  /// The hybrid that this name begins with; null if there is none.
-  const Hybrid* hybrid(std::string_view model_name) const;
+  /// Bundled model of the kind of this name; "" when nothing matches.
+  std::string like(std::string_view model_name) const;
 
  private:
   struct Family {
@@ -57,8 +47,6 @@ class Mapping {
   std::vector<Pair> frameworks_;
   std::vector<Pair> models_;
   std::vector<TrainerDefaults> trainers_;
-  std::vector<Hybrid> hybrids_;
-  std::string gated_, gated_moe_, ungated_;
 };
 
 /// Lower case, letters and digits only, nothing in parentheses: "Llama 3.1 8B (L4)" -> "llama318b".

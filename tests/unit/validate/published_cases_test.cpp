@@ -150,9 +150,20 @@ TEST_CASE("models: bundled by name, cut, by columns, hybrids", "[published]") {
   Case c = one(with(kLlama, {{"layers", "12"}, {"model", "Llama3-70B (L12 slice)"}, {"pp", "1"}}));
   CHECK(c.question->model.id == "llama3-70b");
   CHECK(c.question->model.layers == 12);
-  // Another width of the MLP contradicts the name: sizes by columns, switches of a Llama.
+  CHECK(c.question->chosen.front() == "model: cut to 12 of 80 layers");
+  // Of a kind whose name is known, sizes by columns: untied, squared ReLU, no biases.
+  c = one(with(kLlama, {{"model", "Nemotron-3-22B"},
+                        {"gated_mlp", "0"},
+                        {"layers", "40"},
+                        {"hidden", "6144"},
+                        {"ffn", "24576"},
+                        {"heads", "48"},
+                        {"kv_heads", "48"},
+                        {"vocab", "256000"}}));
+  CHECK(c.question->model.activation == ActivationType::squared_relu);
+  CHECK(double(parameters(c.question->model)) == Approx(21.27e9).epsilon(0.001));
+  // What the row states replaces what the bundled model says.
   c = one(with(kLlama, {{"ffn", "20480"}}));
-  CHECK(c.question->model.id == "llama3-8b-shaped");
   CHECK(c.question->model.intermediate == 20480);
   CHECK(c.question->model.kv_heads == 8);
   CHECK(!c.question->model.tied_embeddings);
