@@ -118,12 +118,13 @@ StageMemory stage_memory(const Stage& stage, const PricedKinds& prices, const Tr
 }
 
 StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Trainer& trainer,
-                         double overlap_slowdown) {
+                         const ScheduleShape& shape, double overlap_slowdown) {
   StagePrice result;
   result.memory = stage_memory(stage, prices, trainer);
   const ChainRules rules{trainer.fsdp_prefetch, trainer.overlap_param_gather,
                          trainer.overlap_grad_reduce};
   std::vector<ChainRun> first_forward, last_backward;
+  double round_s = 0;  // reductions of one round, all chunks
   for (const Chunk& chunk : stage.chunks) {
     const std::vector<RunPrice> runs = priced(chunk, prices);
     ChunkPrice price;
@@ -140,6 +141,7 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
       forward.push_back({run.count, run.pass->forward.wall, each ? gather : 0, 0});
       first_forward.push_back({run.count, run.pass->forward.wall, each ? 0 : gather, 0});
       const bool reduce_each = state.reduce_when == When::each_micro_batch;
+      if (state.reduce_when == When::each_round) round_s += n * state.reduce.wall;
       backward.push_back({run.count, run.pass->backward.wall, each ? gather : 0,
                           reduce_each ? state.reduce.wall : 0});
       last_backward.push_back(
@@ -153,6 +155,16 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
   std::reverse(last_backward.begin(), last_backward.end());
   result.gather_s = chain_time(first_forward, rules).exposed();
   result.reduce_s = chain_time(last_backward, rules).exposed();
+  if (round_s > 0) {
+    // Rounds before the last hide behind the work of the next one as far as that is long enough.
+    const Rounds rounds = rounds_of(shape);
+    double work = 0;
+    for (const ChunkPrice& chunk : result.chunks) work += chunk.forward.wall + chunk.backward.wall;
+    work *= static_cast<double>(rounds.first_size);
+    const auto before = static_cast<double>(rounds.first_count + rounds.rest_count - 1);
+    result.reduce_s +=
+        before * (std::max(0.0, round_s - work) + overlap_slowdown * std::min(round_s, work));
+  }
   return result;
 }
 

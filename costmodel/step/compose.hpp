@@ -36,8 +36,9 @@ struct PricedKinds {
 };
 
 StageMemory stage_memory(const Stage& stage, const PricedKinds& prices, const Trainer& trainer);
+/// shape: of the whole schedule.
 StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Trainer& trainer,
-                         double overlap_slowdown);
+                         const ScheduleShape& shape, double overlap_slowdown);
 
 /// What the schedule is simulated with. `stages`: one pointer per stage, equal stages may share.
 PipelineInput pipeline_input(const CostModel& costs, const LowerContext& lower,

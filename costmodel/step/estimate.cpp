@@ -64,10 +64,11 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   const PriceContext context = costs.context(plan, trainer, links);
   const Prices prices = price_all(costs, lower, context, detail.layout);
 
+  const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, micro_batches, plan.schedule_group};
   detail.stages.clear();
   for (const Stage& stage : detail.layout.stages) {
     detail.stages.push_back(
-        compose_stage(stage, prices.kinds, trainer, constants.overlap_slowdown));
+        compose_stage(stage, prices.kinds, trainer, shape, constants.overlap_slowdown));
   }
   std::vector<const StagePrice*> stages;
   for (const StagePrice& stage : detail.stages) stages.push_back(&stage);

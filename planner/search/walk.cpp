@@ -188,11 +188,14 @@ double Walk::price(const Plan& plan, const Stages& stages) {
     priced.passes.push_back(&pass(kind, plan));
     priced.states.push_back(&prices.back());
   }
+  const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, question_.batch.micro_batches(plan),
+                            plan.schedule_group};
   std::vector<StagePrice> distinct;
   distinct.reserve(stages.distinct.size());
   for (const int s : stages.distinct) {
     distinct.push_back(compose_stage(stages.layout.stages[static_cast<size_t>(s)], priced,
-                                     question_.trainer, costs_.constants().overlap_slowdown));
+                                     question_.trainer, shape,
+                                     costs_.constants().overlap_slowdown));
   }
   std::vector<const StagePrice*> all;
   for (const int kind : stages.kind_of) all.push_back(&distinct[static_cast<size_t>(kind)]);

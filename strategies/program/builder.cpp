@@ -313,10 +313,12 @@ Block BlockBuilder::finish(bool recompute_all) {
   tape_.clear();
   if (block_.input >= 0) block_.input_gradient = gradient_of(block_.input);
   const Plan& plan = context_.plan;
+  uint32_t modules = plan.recompute == Recompute::selective ? plan.recompute_modules : 0;
+  if (context_.trainer.activation_recomputed) modules |= bit(Module::activation);
   if (recompute_all) {
     recompute(block_, ~0u);
-  } else if (plan.recompute == Recompute::selective) {
-    recompute(block_, plan.recompute_modules);
+  } else if (modules != 0) {
+    recompute(block_, modules);
   }
   return std::move(block_);
 }

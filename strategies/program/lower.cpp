@@ -185,6 +185,12 @@ Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
   if (plan.cp > 1 && plan.cp_kind == ContextParallel::all_to_all) {
     program.priced_only.push_back("context parallelism by all-to-all");
   }
+  for (const Block& block : program.blocks) {
+    if (block.reduce_when == When::each_round) {
+      program.priced_only.push_back("gradient reduction once a round of the schedule");
+      break;
+    }
+  }
   if (plan.optimizer_offload) program.priced_only.push_back("optimizer offload");
   return program;
 }

@@ -85,7 +85,14 @@ struct FlatState {
   BufferId moment1 = -1, moment2 = -1;
 };
 
-enum class When : uint8_t { never, each_micro_batch, first_micro_batch, last_micro_batch };
+/// each_round: when the schedule leaves a chunk, after N consecutive backwards of it (interleaved).
+enum class When : uint8_t {
+  never,
+  each_micro_batch,
+  first_micro_batch,
+  last_micro_batch,
+  each_round
+};
 enum class Phase : uint8_t { gather, forward, backward, weight, reduce, update };
 constexpr int kPhases = 6;
 

@@ -8,6 +8,18 @@
 namespace meshplan {
 namespace {
 
+/// When gradients leave the rank that made them. Whole gradients that are not reduced before the
+/// last micro-batch stay for the step.
+When reduce_when(const LowerContext& context) {
+  const Plan& plan = context.plan;
+  const Trainer& trainer = context.trainer;
+  if (trainer.reduce_every_micro_batch) return When::each_micro_batch;
+  if (plan.zero >= 2 && trainer.reduce_every_round && plan.schedule == ScheduleKind::interleaved) {
+    return When::each_round;
+  }
+  return plan.zero >= 2 ? When::each_micro_batch : When::last_micro_batch;
+}
+
 class StateLayout {
  public:
   StateLayout(const LowerContext& context, Block& block) : context_(context), block_(block) {}
@@ -76,8 +88,11 @@ class StateLayout {
     }
     // Gradients that are reduced after each micro-batch exist whole only in between, in the
     // compute type.
-    flat.gradient = add(prefix + "gradients", BufferClass::gradient,
-                        sharded_gradients ? value : plan().gradient, flat.elements);
+    flat.gradient =
+        add(prefix + "gradients", BufferClass::gradient,
+            sharded_gradients && reduce_when(context_) == When::each_micro_batch ? value
+                                                                                 : plan().gradient,
+            flat.elements);
     if (sharded_gradients) {
       block_.buffer(flat.gradient).transient = true;
       flat.gradient_shard =
@@ -177,8 +192,7 @@ void lay_out_states(const LowerContext& context, Block& block) {
   if (shards) {
     block.gather_when = block.parameters_freed ? When::each_micro_batch : When::first_micro_batch;
   }
-  const bool each = plan.zero >= 2 || context.trainer.reduce_every_micro_batch;
-  block.reduce_when = each ? When::each_micro_batch : When::last_micro_batch;
+  block.reduce_when = reduce_when(context);
 }
 
 }  // namespace meshplan

@@ -45,6 +45,7 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
   t.compiled = map.boolean("compiled", t.compiled);
   t.dropout = map.boolean("dropout", t.dropout);
+  t.activation_recomputed = map.boolean("activation_recomputed", t.activation_recomputed);
   t.wgrad_accumulation_fused = map.boolean("wgrad_accumulation_fused", t.wgrad_accumulation_fused);
   const std::string optimizer = map.choice("optimizer", {"eager", "foreach", "fused"}, "fused");
   t.optimizer = optimizer == "eager"     ? OptimizerKernel::eager
@@ -80,6 +81,7 @@ Status read_overlap(MapReader map, Trainer& t) {
   t.overlap_cp = map.boolean("cp", t.overlap_cp);
   t.overlap_ep = map.boolean("ep", t.overlap_ep);
   t.fsdp_prefetch = static_cast<int>(map.integer("fsdp_prefetch_units", t.fsdp_prefetch));
+  t.reduce_every_round = map.boolean("reduce_every_round", t.reduce_every_round);
   t.reduce_every_micro_batch = map.boolean("reduce_every_micro_batch", t.reduce_every_micro_batch);
   t.zero1_all_reduces = map.boolean("zero1_all_reduces", t.zero1_all_reduces);
   t.bucket_bytes = map.number("bucket_bytes", t.bucket_bytes);

@@ -43,6 +43,8 @@ struct Trainer {
   bool fused_cross_entropy = false;      ///< softmax and loss without an fp32 copy of the logits
   bool compiled = false;                 ///< torch.compile: element-wise chains become one kernel
   bool dropout = false;                  ///< hidden and attention dropout masks are made and kept
+  bool activation_recomputed = false;    ///< the MLP's product is made again in its backward kernel
+                                         ///< instead of being kept (xformers SwiGLU)
   bool wgrad_accumulation_fused = true;  ///< weight gradient added by the product (beta = 1)
   OptimizerKernel optimizer = OptimizerKernel::fused;
 
@@ -65,6 +67,8 @@ struct Trainer {
   bool overlap_ep = false;                ///< expert all-to-all beside compute
   int fsdp_prefetch = 1;                  ///< units gathered ahead
   bool reduce_every_micro_batch = false;  ///< FSDP without no_sync reduces after every backward
+  bool reduce_every_round = false;        ///< sharded gradients are reduced when an interleaved
+                                          ///< schedule leaves a chunk
   bool zero1_all_reduces = false;  ///< zero 1 reduces whole gradients to all ranks instead of
                                    ///< scattering them
   double bucket_bytes = 0;         ///< gradients per reduction; 0: one layer

@@ -49,6 +49,7 @@ int64_t times(When when, int64_t micro_batches) {
       return micro_batches;
     case When::first_micro_batch:
     case When::last_micro_batch:
+    case When::each_round:  // priced only: once for the round that holds the last micro-batch
       return 1;
   }
   return 0;
