@@ -14,6 +14,7 @@ struct Command {
   int (*run)(const Arguments& arguments);  ///< returns the exit code
 };
 
+int run_validate(const Arguments& arguments);
 int run_list(const Arguments& arguments);
 int run_show(const Arguments& arguments);
 int run_plan(const Arguments& arguments);

@@ -20,8 +20,7 @@ std::string cut(const std::string& text, size_t width) {
 
 std::string headline(const PublishedReport& report) {
   const Score& s = report.score;
-  std::string out =
-      fmt::format("{}: {} rows in {:.1f} s\n\n", report.table, report.cases.size(), report.seconds);
+  std::string out = fmt::format("{}: {} rows\n\n", report.table, report.cases.size());
   const auto line = [&](const char* what, const std::string& value, const std::string& over) {
     out += fmt::format("{:<46}{:>9}   {}\n", what, value, over);
   };

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Predictions against published runs: documents, pages, and the same bytes again.
+. "$(dirname "$0")/lib.sh"
+table=$work/runs.csv
+head -40 "$root/validate/published/runs.csv" >"$table"
+
+run 0 validate published "$table" --json --csv "$work/cases.csv" --html "$work/page.html"
+for key in '"schema": "meshplan.published/1"' '"cases"' '"id"' '"source"' '"tier"' \
+  '"measured_step_s"' '"predicted_step_s"' '"error"' '"measured_memory_bytes"' \
+  '"predicted_memory_bytes"' '"outcome"' '"fits"' '"refused"' '"score"' '"step_mean_over_sources"' \
+  '"step_median"' '"step_signed_mean"' '"silver_mean_over_sources"' '"order_tau"' \
+  '"order_regret"' '"memory_mean"' '"ran_called_feasible"' '"oom_called_infeasible"' '"by_source"'; do
+  out_has "$key"
+done
+[ "$(wc -l <"$work/cases.csv")" -ge 40 ] || problem "fewer lines in the CSV than rows"
+grep -q '</html>' "$work/page.html" || problem "the page is not whole"
+! grep -qE 'https?://[^ ]*\.js' "$work/page.html" || problem "the page needs the network"
+
+run 0 validate published "$table"
+cp "$work/out" "$work/first"
+run 0 validate published "$table"
+cmp -s "$work/out" "$work/first" || problem "a second run differs"
+
+run 4 validate published "$work/absent.csv"
+err_has "absent.csv"
+run 2 validate published
+err_has "CASES is missing"
+run 2 validate publishd
+err_has "did you mean 'published'?"
+
+finish
