@@ -8,6 +8,7 @@
 
 #include "strategies/program/live_range.hpp"
 #include "validate/execute/expected_ledger.hpp"
+#include "validate/execute/expected_memory.hpp"
 
 namespace meshplan::test {
 namespace {
@@ -64,7 +65,12 @@ void compare_memory(const Program& program, const RunReport& report, Comparison&
             memory.backward_peak, seen.held, memory.held, seen.weight, memory.weight_peak);
       }
     }
-    if (rank.meters.states.alive == resident) continue;
+    const ExpectedMemory expected = expected_memory(program, rank.place).value();
+    if (rank.peak_bytes != expected.peak) {
+      out.memory = false;
+      out.note += fmt::format("peak {} of {}; ", rank.peak_bytes, expected.peak);
+    }
+    if (rank.meters.states.alive == resident && resident == expected.states) continue;
     out.memory = false;
     out.note += fmt::format("states {} of {}; ", rank.meters.states.alive, resident);
   }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validate/execute/expected_memory.hpp"
+
+#include <algorithm>
+
+#include "strategies/program/live_range.hpp"
+
+namespace meshplan {
+namespace {
+
+/// One layer or end of the stage.
+struct Instance {
+  const Block* block;
+  BlockMemory memory;
+  bool weights_open = false, gradients_open = false;
+};
+
+class Walk {
+ public:
+  Walk(const Program& program, int stage) : program_(program), stage_(stage) {
+    for (const Chunk& chunk : program.stages[static_cast<size_t>(stage)].chunks) {
+      auto& mine = chunks_.emplace_back();
+      for (const BlockRun& run : chunk.runs) {
+        const Block& block = program.blocks[static_cast<size_t>(run.block)];
+        const BlockMemory memory = memory_of(block);
+        for (int i = 0; i < run.count; ++i) mine.push_back({&block, memory});
+        out_.states += run.count * memory.resident();
+      }
+    }
+    alive_ = out_.peak = out_.states;
+  }
+
+  ExpectedMemory run(const StageSchedule& schedule) {
+    for (const Action& action : schedule) {
+      const int v = virtual_stage(program_.schedule, stage_, action.chunk);
+      switch (action.work) {
+        case Work::forward:
+          forward(chunks_[static_cast<size_t>(action.chunk)], v);
+          break;
+        case Work::backward:
+        case Work::input_gradient:
+          backward(chunks_[static_cast<size_t>(action.chunk)], v, action.work == Work::backward);
+          break;
+        case Work::weight_gradient:
+          for (size_t i = chunk_size(action.chunk); i-- > 0;) {
+            weight(chunks_[static_cast<size_t>(action.chunk)][i]);
+          }
+          break;
+      }
+    }
+    return out_;
+  }
+
+ private:
+  size_t chunk_size(int chunk) const { return chunks_[static_cast<size_t>(chunk)].size(); }
+  bool remote(int v) const { return place_of(program_.schedule, v).stage != stage_; }
+  /// `more`: bytes beyond what is alive.
+  void reach(int64_t more) { out_.peak = std::max(out_.peak, alive_ + more); }
+  void change(int64_t bytes) {
+    alive_ += bytes;
+    reach(0);
+  }
+  void open(bool& flag, bool now, int64_t bytes) {
+    if (flag == now) return;
+    flag = now;
+    change(now ? bytes : -bytes);
+  }
+
+  void forward(std::vector<Instance>& chunk, int v) {
+    if (v > 0 && remote(v - 1)) change(program_.boundary_bytes);
+    for (Instance& instance : chunk) {
+      const Block& block = *instance.block;
+      const BlockMemory& memory = instance.memory;
+      open(instance.weights_open, true, memory.gathered);
+      const int64_t input = block.input >= 0 ? block.buffer(block.input).bytes() : 0;
+      reach(memory.forward_peak - input);
+      change(memory.saved + memory.output - input);
+      if (block.parameters_freed) open(instance.weights_open, false, memory.gathered);
+    }
+    if (v + 1 < virtual_stages(program_.schedule) && remote(v + 1)) {
+      change(-program_.boundary_bytes);
+    }
+  }
+
+  void backward(std::vector<Instance>& chunk, int v, bool whole) {
+    if (v + 1 < virtual_stages(program_.schedule) && remote(v + 1)) {
+      change(program_.boundary_bytes);
+    }
+    for (size_t i = chunk.size(); i-- > 0;) {
+      Instance& instance = chunk[i];
+      const Block& block = *instance.block;
+      const BlockMemory& memory = instance.memory;
+      open(instance.weights_open, true, memory.gathered);
+      open_gradients(instance);
+      const auto bytes = [&](BufferId id) { return id >= 0 ? block.buffer(id).bytes() : 0; };
+      const int64_t given = memory.saved + bytes(block.output_gradient);
+      reach(memory.backward_peak - given);
+      change(memory.held + bytes(block.input_gradient) - given);
+      if (block.parameters_freed) open(instance.weights_open, false, memory.gathered);
+      if (whole) weight(instance);
+    }
+    if (v > 0 && remote(v - 1)) change(-program_.boundary_bytes);
+  }
+
+  void weight(Instance& instance) {
+    open_gradients(instance);
+    const BlockMemory& memory = instance.memory;
+    reach(memory.weight_peak - memory.held);
+    change(-memory.held);
+    if (instance.block->reduce_when == When::each_micro_batch) {
+      open(instance.gradients_open, false, memory.whole_gradients);
+    }
+  }
+
+  /// The gradient of a tied table lies in the embedding's flat.
+  void open_gradients(Instance& instance) {
+    const std::vector<Parameter>& parameters = instance.block->parameters;
+    if (!parameters.empty() && parameters.back().tied) open_gradients(chunks_.front().front());
+    open(instance.gradients_open, true, instance.memory.whole_gradients);
+  }
+
+  const Program& program_;
+  int stage_;
+  std::vector<std::vector<Instance>> chunks_;
+  ExpectedMemory out_;
+  int64_t alive_ = 0;
+};
+
+}  // namespace
+
+Result<ExpectedMemory> expected_memory(const Program& program, const RankPlace& place) {
+  MESHPLAN_TRY(const std::vector<StageSchedule> schedule, make_schedule(program.schedule));
+  return Walk(program, place.stage).run(schedule[static_cast<size_t>(place.stage)]);
+}
+
+}  // namespace meshplan
