@@ -14,8 +14,12 @@ Result<std::shared_ptr<const Calibration>> CalibrationCache::get(const Gpu& gpu)
   for (size_t i = 0; i < hosts.size(); ++i) {
     MESHPLAN_TRY(hosts[i], load_host_costs(static_cast<HostClass>(i)));
   }
+  if (!bands_) {
+    MESHPLAN_TRY(ErrorBands bands, load_error_bands());
+    bands_ = std::make_shared<const ErrorBands>(std::move(bands));
+  }
   auto calibration = std::make_shared<const Calibration>(
-      Calibration{std::move(kernels), std::move(collectives), hosts});
+      Calibration{std::move(kernels), std::move(collectives), hosts, bands_});
   by_gpu_[gpu.id] = calibration;
   return calibration;
 }

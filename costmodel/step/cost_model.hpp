@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "costmodel/profile/constants.hpp"
+#include "costmodel/step/bands.hpp"
 #include "costmodel/step/constants.hpp"
 #include "costmodel/step/phase_time.hpp"
 #include "strategies/program/live_range.hpp"
@@ -45,6 +46,7 @@ struct Calibration {
   KernelTables kernels;
   CollectiveModel collectives;
   std::array<HostCosts, 4> hosts;  ///< by HostClass
+  std::shared_ptr<const ErrorBands> bands;
 };
 
 /// Reads each GPU's tables once. Not thread-safe.
@@ -54,6 +56,7 @@ class CalibrationCache {
 
  private:
   std::map<std::string, std::shared_ptr<const Calibration>> by_gpu_;
+  std::shared_ptr<const ErrorBands> bands_;
 };
 
 class CostModel {
@@ -67,6 +70,7 @@ class CostModel {
 
   const Cluster& cluster() const { return cluster_; }
   const Constants& constants() const { return constants_; }
+  const ErrorBands& bands() const { return *calibration_->bands; }
   const KernelTables& kernels() const { return calibration_->kernels; }
   const CollectiveModel& collectives() const { return calibration_->collectives; }
 

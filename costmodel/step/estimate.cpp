@@ -119,7 +119,11 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   time.add("step overhead", end.overhead);
   estimate.time = std::move(time.parts);
   estimate.step_s = time.sum;
-  estimate.step_low_s = estimate.step_high_s = estimate.step_s;
+  const Cluster& cluster = costs.cluster();
+  const Band band = costs.bands().band_for(
+      {trainer.id, cluster.gpu.family, cluster.nodes > 1, model.moe.has_value()});
+  estimate.step_low_s = estimate.step_s * band.low_ratio;
+  estimate.step_high_s = estimate.step_s * band.high_ratio;
   estimate.bubble_share = bubble / estimate.step_s;
 
   const double tokens =
