@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
+#include <functional>
 #include <limits>
 #include <thread>
 
@@ -15,8 +17,13 @@ namespace {
 
 /// Plans this much above the fastest one by closed form are still simulated: what the closed form
 /// and the simulation may differ by.
-constexpr double kMargin = 0.05;
-constexpr size_t kFinalists = 64;
+constexpr double kMargin = 0.03;
+constexpr size_t kFinalists = 24;
+constexpr size_t kRound = 8;    ///< units that are walked with the same cutoff
+constexpr size_t kSamples = 6;  ///< units sampled for the first cutoff
+/// Plans this close are a tie: what the order of plans on one machine is uncertain by (mean regret
+/// of the order in `meshplan validate published`), much less than the error of one estimate.
+constexpr double kTie = 0.02;
 
 /// Fixed order between plans of equal time, so that answers are reproducible: simpler first.
 bool simpler(const Plan& a, const Plan& b) {
@@ -50,45 +57,65 @@ void sort_candidates(std::vector<Candidate>& best) {
   });
 }
 
-/// First cutoff: the best of a sample of the axes.
-double first_cutoff(const SearchQuestion& question, const CostModel& costs,
-                    const RuleChecker& rules, const std::vector<PassChoice>& choices) {
-  double best = std::numeric_limits<double>::infinity();
-  int least_cp = 1 << 30;
-  for (const PassChoice& choice : choices) least_cp = std::min(least_cp, choice.cp);
-  for (const PassChoice& choice : choices) {
-    const bool sample = choice.tp <= 8 && (choice.tp & (choice.tp - 1)) == 0 &&
-                        choice.cp == least_cp &&
-                        choice.sequence_parallel == question.trainer.sequence_parallel_default;
-    if (!sample && choices.size() > 4) continue;
-    Walk walk(question, costs, rules);
-    WalkLimits limits{best, 1, true};
-    const WalkResult result = walk.run(choice, limits);
-    if (!result.best.empty()) best = std::min(best, result.best.front().seconds);
-  }
-  return best * (1 + kMargin);
-}
+struct Unit {
+  PassChoice choice;
+  double bound = 0;
+  size_t order = 0;  ///< as enumerated
+};
 
-WalkResult walk_all(const SearchQuestion& question, const CostModel& costs,
-                    const RuleChecker& rules, const std::vector<PassChoice>& choices) {
-  const double cutoff = question.bounds ? first_cutoff(question, costs, rules, choices)
-                                        : std::numeric_limits<double>::infinity();
-  std::vector<WalkResult> results(choices.size());
+/// Applies `work` to every index below `count`, on the question's threads.
+void in_parallel(const SearchQuestion& question, size_t count,
+                 const std::function<void(size_t)>& work) {
   std::atomic<size_t> next{0};
-  const auto work = [&] {
-    for (size_t i = next++; i < choices.size(); i = next++) {
-      Walk walk(question, costs, rules);
-      results[i] = walk.run(choices[i], {cutoff, kFinalists, false});
-    }
+  const auto run = [&] {
+    for (size_t i = next++; i < count; i = next++) work(i);
   };
   std::vector<std::thread> threads;
-  for (int t = 1; t < question.threads; ++t) threads.emplace_back(work);
-  work();
+  for (int t = 1; t < question.threads && static_cast<size_t>(t) < count; ++t) {
+    threads.emplace_back(run);
+  }
+  run();
   for (std::thread& thread : threads) thread.join();
+}
+
+/// Units with the smallest bound first, in rounds: within a round every unit knows the best of the
+/// rounds before, whatever the number of threads.
+WalkResult walk_all(const SearchQuestion& question, const CostModel& costs,
+                    const RuleChecker& rules, const std::vector<PassChoice>& choices) {
+  std::vector<Unit> units(choices.size());
+  in_parallel(question, choices.size(), [&](size_t i) {
+    Walk walk(question, costs, rules);
+    units[i] = {choices[i], question.bounds ? walk.unit_bound(choices[i]) : 0, i};
+  });
+  std::stable_sort(units.begin(), units.end(),
+                   [](const Unit& a, const Unit& b) { return a.bound < b.bound; });
+  constexpr double kNone = std::numeric_limits<double>::infinity();
   WalkResult all;
-  for (WalkResult& result : results) merge(all, std::move(result));
-  sort_candidates(all.best);
-  if (all.best.size() > kFinalists) all.best.resize(kFinalists);
+  double cutoff = kNone;
+  if (question.bounds) {  // a sample of the axes of the most promising units gives a first cutoff
+    for (size_t i = 0; i < std::min(kSamples, units.size()); ++i) {
+      Walk walk(question, costs, rules);
+      const WalkResult sample = walk.run(units[i].choice, {cutoff, 1, true});
+      if (!sample.best.empty()) {
+        cutoff = std::min(cutoff, sample.best.front().seconds * (1 + kMargin));
+      }
+    }
+  }
+  for (size_t begin = 0; begin < units.size(); begin += kRound) {
+    const size_t count = std::min(kRound, units.size() - begin);
+    std::vector<WalkResult> results(count);
+    in_parallel(question, count, [&](size_t i) {
+      Walk walk(question, costs, rules);
+      results[i] = walk.run(units[begin + i].choice, {cutoff, kFinalists, false});
+    });
+    for (WalkResult& result : results) merge(all, std::move(result));
+    sort_candidates(all.best);
+    if (all.best.size() > kFinalists) all.best.resize(kFinalists);
+    if (question.bounds && !all.best.empty()) {
+      cutoff = std::min(cutoff, all.best.front().seconds * (1 + kMargin));
+      if (all.best.size() == kFinalists) cutoff = std::min(cutoff, all.best.back().seconds);
+    }
+  }
   return all;
 }
 
@@ -138,15 +165,23 @@ Result<SearchResult> search(const SearchQuestion& question) {
                                   question.trainer, {FlopsConvention::causal, false});
     if (estimate.ok()) result.plans.push_back(std::move(estimate).value());
   }
-  std::stable_sort(result.plans.begin(), result.plans.end(),
-                   [](const StepEstimate& a, const StepEstimate& b) {
-                     return a.step_s != b.step_s ? a.step_s < b.step_s : simpler(a.plan, b.plan);
-                   });
+  const auto fastest = [](const StepEstimate& a, const StepEstimate& b) {
+    return a.step_s != b.step_s ? a.step_s < b.step_s : simpler(a.plan, b.plan);
+  };
+  std::stable_sort(result.plans.begin(), result.plans.end(), fastest);
+  if (!result.plans.empty()) {  // of the ties, the simplest is recommended
+    const double limit = result.plans.front().step_s * (1 + kTie);
+    auto pick = result.plans.begin();
+    for (auto plan = pick; plan != result.plans.end() && plan->step_s <= limit; ++plan) {
+      if (simpler(plan->plan, pick->plan)) pick = plan;
+    }
+    std::rotate(result.plans.begin(), pick, pick + 1);
+  }
   if (result.plans.size() > static_cast<size_t>(question.top_k)) {
     result.plans.resize(static_cast<size_t>(question.top_k));
   }
   for (const StepEstimate& plan : result.plans) {
-    result.tie.push_back(plan.step_low_s <= result.plans.front().step_s);
+    result.tie.push_back(std::abs(plan.step_s / result.plans.front().step_s - 1) <= kTie);
   }
   if (result.plans.empty()) result.none = tightest(question, all);
   result.search_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -7,6 +7,13 @@
 namespace meshplan {
 namespace {
 
+/// Rules that another layout of the states may satisfy.
+bool concerns_states(RuleId rule) {
+  return rule == RuleId::zero_level || rule == RuleId::hybrid_shard ||
+         rule == RuleId::optimizer_offload || rule == RuleId::zero_1_with_pipeline ||
+         rule == RuleId::fully_sharded_only || rule == RuleId::degrees;
+}
+
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
@@ -213,19 +220,29 @@ void Walk::keep(double seconds, const Plan& plan) {
   if (best.size() > limits_.keep) best.pop_back();
 }
 
+double Walk::cutoff() const {
+  if (!question_.bounds) return kNever;
+  const bool full = result_.best.size() >= limits_.keep;
+  return full ? std::min(limits_.cutoff_s, result_.best.back().seconds) : limits_.cutoff_s;
+}
+
+/// One of `count` plans stands for all of them.
+void Walk::cut(int64_t count, bool refused) {
+  result_.funnel.covered += count;
+  if (refused) return;  // the one that was checked has been counted
+  ++result_.funnel.visited;
+  ++result_.funnel.bounded;
+}
+
 void Walk::visit(const Plan& plan, const Stages& stages, double bound) {
   ++result_.funnel.visited;
+  ++result_.funnel.covered;
   const RuleId rule = rules_.check(plan);
   if (rule != RuleId::none) {
     ++refused_[static_cast<size_t>(rule)];
     return;
   }
-  double cutoff = limits_.cutoff_s;
-  if (question_.bounds && result_.best.size() >= limits_.keep) {
-    cutoff = std::min(cutoff, result_.best.back().seconds);
-  }
-  const bool late = question_.bounds && bound > cutoff;
-  if (late && (found_ || limits_.cutoff_s < kNever)) {
+  if (slower(bound)) {
     ++result_.funnel.bounded;
     return;
   }
@@ -238,7 +255,6 @@ void Walk::visit(const Plan& plan, const Stages& stages, double bound) {
     }
     return;
   }
-  found_ = true;
   ++result_.funnel.priced;
   keep(price(plan, stages), plan);
 }
@@ -248,36 +264,52 @@ void Walk::below(Plan& plan, const std::vector<RecomputeChoice>& recompute) {
   const auto schedules = schedule_choices(question_, plan.pp, micro_batches);
   const int dp = plan.dp_shard * plan.dp_replicate;
   const auto states = state_choices(question_, dp);
-  for (const RecomputeChoice& choice : recompute) {
-    plan.recompute = choice.kind;
-    plan.recompute_modules = choice.modules;
-    for (const ScheduleChoice& schedule : schedules) {
-      plan.schedule = schedule.kind;
-      plan.vpp = schedule.vpp;
-      plan.schedule_group = schedule.group;
-      // A rule that no choice of states can mend is found without pricing the pass.
-      plan.zero = 0;
-      plan.dp_shard = dp;
-      plan.dp_replicate = 1;
-      plan.optimizer_offload = false;
-      const Stages* stages = nullptr;
-      double bound = 0;
+  const auto all_states = static_cast<int64_t>(states.size());
+  const auto reset = [&](const StateChoice& state) {
+    plan.zero = state.zero;
+    plan.reshard_after_forward = state.reshard;
+    plan.dp_replicate = state.replicate;
+    plan.dp_shard = dp / state.replicate;
+    plan.optimizer_offload = state.offload;
+  };
+  for (const ScheduleChoice& schedule : schedules) {
+    plan.schedule = schedule.kind;
+    plan.vpp = schedule.vpp;
+    plan.schedule_group = schedule.group;
+    double unaided = 0;  // bound without recompute, which only adds work
+    for (const RecomputeChoice& choice : recompute) {
+      plan.recompute = choice.kind;
+      plan.recompute_modules = choice.modules;
+      // What no choice of states can mend, and what is too slow whatever they are, is cut in bulk.
+      const StateChoice* legal = nullptr;
       for (const StateChoice& state : states) {
-        plan.zero = state.zero;
-        plan.reshard_after_forward = state.reshard;
-        plan.dp_replicate = state.replicate;
-        plan.dp_shard = dp / state.replicate;
-        plan.optimizer_offload = state.offload;
-        if (stages == nullptr && rules_.check(plan) == RuleId::none) {
-          stages = this->stages(plan);
-          if (stages != nullptr) bound = lower_bound(*stages, plan);
+        reset(state);
+        const RuleId rule = rules_.check(plan);
+        if (rule == RuleId::none) {
+          legal = &state;
+          break;
         }
-        if (stages == nullptr) {
-          ++result_.funnel.visited;
-          const RuleId rule = rules_.check(plan);
-          ++refused_[static_cast<size_t>(rule == RuleId::none ? RuleId::layer_split : rule)];
-          continue;
-        }
+        ++result_.funnel.visited;
+        ++refused_[static_cast<size_t>(rule)];
+        if (!concerns_states(rule)) break;
+      }
+      if (legal == nullptr || slower(unaided)) {
+        cut(all_states, legal == nullptr);
+        continue;
+      }
+      const Stages* stages = this->stages(plan);
+      if (stages == nullptr) {
+        cut(all_states, true);
+        continue;
+      }
+      const double bound = lower_bound(*stages, plan);
+      if (choice.kind == Recompute::none) unaided = bound;
+      if (slower(bound)) {
+        cut(all_states, false);
+        continue;
+      }
+      for (const StateChoice* state = legal; state != states.data() + states.size(); ++state) {
+        reset(*state);
         visit(plan, *stages, bound);
       }
     }
@@ -286,10 +318,30 @@ void Walk::below(Plan& plan, const std::vector<RecomputeChoice>& recompute) {
   plan.dp_replicate = 1;
 }
 
-WalkResult Walk::run(const PassChoice& choice, const WalkLimits& limits) {
-  limits_ = limits;
-  result_ = {};
-  refused_ = {};
+double Walk::unit_bound(const PassChoice& choice) {
+  Plan plan = plan_of(choice);
+  const int64_t rest = question_.cluster.gpus() / (int64_t{choice.tp} * choice.cp);
+  plan.dp_shard = static_cast<int>(rest);
+  double best = kNever;
+  // Work of one GPU if all of it were layers, perfectly spread: no plan of the unit is faster.
+  for (int64_t size = 1; size <= question_.batch.global_sequences && size <= 8; size *= 2) {
+    plan.micro_batch = static_cast<int>(size);
+    double work = 0;
+    for (const LayerKind layer : {LayerKind::dense, LayerKind::moe}) {
+      const int64_t count = layers_of(question_.model, layer);
+      if (count == 0) continue;
+      const PassPrice& price =
+          pass({BlockKind::Role::layer, layer, window_of(question_.model, 0), false}, plan);
+      work += static_cast<double>(count) * (price.forward.wall + price.backward.wall);
+    }
+    const double passes = static_cast<double>(question_.batch.global_sequences) /
+                          static_cast<double>(size) / static_cast<double>(rest);
+    best = std::min(best, work * passes);
+  }
+  return best;
+}
+
+Plan Walk::plan_of(const PassChoice& choice) const {
   Plan plan;
   plan.tp = choice.tp;
   plan.sequence_parallel = choice.sequence_parallel;
@@ -300,6 +352,14 @@ WalkResult Walk::run(const PassChoice& choice, const WalkLimits& limits) {
   plan.compute = question_.compute;
   plan.gradient = question_.trainer.gradient;
   plan.layer_split = question_.layer_split;
+  return plan;
+}
+
+WalkResult Walk::run(const PassChoice& choice, const WalkLimits& limits) {
+  limits_ = limits;
+  result_ = {};
+  refused_ = {};
+  Plan plan = plan_of(choice);
   const int64_t rest = question_.cluster.gpus() / (int64_t{choice.tp} * choice.cp);
   auto recompute = recompute_choices(question_);
   if (limits.coarse && recompute.size() > 2) recompute = {recompute.front(), recompute.back()};
@@ -325,7 +385,6 @@ WalkResult Walk::run(const PassChoice& choice, const WalkLimits& limits) {
       result_.funnel.refused[name_of(static_cast<RuleId>(r))] = refused_[r];
     }
   }
-  result_.funnel.covered = result_.funnel.visited;
   return std::move(result_);
 }
 

@@ -34,6 +34,8 @@ class Walk {
  public:
   Walk(const SearchQuestion& question, const CostModel& costs, const RuleChecker& rules);
   WalkResult run(const PassChoice& choice, const WalkLimits& limits);
+  /// Seconds that no plan of the unit undercuts.
+  double unit_bound(const PassChoice& choice);
 
  private:
   struct Passes {  ///< priced passes by the order of the kinds seen so far
@@ -58,6 +60,10 @@ class Walk {
   const PassPrice& pass(const BlockKind& kind, const Plan& plan);
   States& states(const Plan& plan, const std::vector<BlockKind>& kinds);
   double lower_bound(const Stages& stages, const Plan& plan);
+  Plan plan_of(const PassChoice& choice) const;
+  double cutoff() const;
+  bool slower(double bound) const { return bound > cutoff(); }
+  void cut(int64_t count, bool refused);
   void visit(const Plan& plan, const Stages& stages, double bound);
   bool fits(const Plan& plan, const Stages& stages, int64_t& bytes);
   double price(const Plan& plan, const Stages& stages);
@@ -78,7 +84,6 @@ class Walk {
   PipelineInput input_;                              ///< kept to save allocations
   std::vector<ChunkTimes> walls_;
   std::vector<StatePrice> scratch_;
-  bool found_ = false;  ///< some plan fits
 };
 
 }  // namespace meshplan
