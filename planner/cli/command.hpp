@@ -14,6 +14,8 @@ struct Command {
   int (*run)(const Arguments& arguments);  ///< returns the exit code
 };
 
+int run_explain(const Arguments& arguments);
+int run_compare(const Arguments& arguments);
 int run_validate(const Arguments& arguments);
 int run_list(const Arguments& arguments);
 int run_show(const Arguments& arguments);

@@ -16,6 +16,9 @@ namespace {
 constexpr Command kCommands[] = {
     {"plan", "Which plan should I use? the best ones, with time, memory and reasons", run_plan},
     {"simulate", "What happens with exactly this plan? time, memory, timeline", run_simulate},
+    {"explain", "What limits it, what would one other choice change, why not that one?",
+     run_explain},
+    {"compare", "Two plan files side by side", run_compare},
     {"validate", "Does it hold in reality? predictions against published runs", run_validate},
     {"list", "What do you know? models, gpus, clusters, trainers, schedules, rules", run_list},
     {"show", "What do you know of this one? every fact with unit and source", run_show},

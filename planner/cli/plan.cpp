@@ -10,8 +10,31 @@
 #include "planner/cli/progress.hpp"
 #include "planner/report/answer.hpp"
 #include "planner/report/format.hpp"
+#include "planner/search/remedy.hpp"
 
 namespace meshplan::cli {
+namespace {
+
+/// Rates in the convention that was asked for; what would help when nothing fits.
+void finish_answer(const SearchQuestion& asked, const report::Question& q, SearchResult& answer) {
+  const double counted = model_flops_per_token(q.model, q.batch.sequence, q.convention) /
+                         model_flops_per_token(q.model, q.batch.sequence);
+  for (StepEstimate& plan : answer.plans) {
+    plan.tflops_per_gpu *= counted;
+    plan.mfu *= counted;
+  }
+  if (const auto remedy = more_gpus(asked, answer))
+    answer.none->smallest_change = fmt::format(
+        "{} GPUs of this kind: {} takes {} of memory and {} a step; or {} times the "
+        "memory on each of these",
+        report::grouped(remedy->gpus), report::brief(remedy->plan.plan),
+        report::gib(static_cast<double>(remedy->plan.peak_memory_bytes)),
+        report::seconds(remedy->plan.step_s),
+        report::significant(static_cast<double>(answer.none->needed_bytes) /
+                            static_cast<double>(answer.none->capacity_bytes)));
+}
+
+}  // namespace
 
 int run_plan(const Arguments& arguments) {
   CLI::App app(
@@ -46,7 +69,9 @@ int run_plan(const Arguments& arguments) {
   }
   auto found = [&] {
     const Progress progress("searching");
-    return search(search_for);
+    auto answer = search(search_for);
+    if (answer.ok()) finish_answer(search_for, question, answer.value());
+    return answer;
   }();
   MESHPLAN_CLI_TRY(const SearchResult result, std::move(found), inputs.json);
 
@@ -57,7 +82,7 @@ int run_plan(const Arguments& arguments) {
   if (result.plans.empty()) {
     const bool memory = result.none && result.none->plan;
     complain_briefly(memory ? "no plan fits" : "no plan is legal",
-                     result.none ? result.none->smallest_change : "");
+                     inputs.json && result.none ? result.none->smallest_change : "");
     return static_cast<int>(ErrorKind::no_plan);
   }
   MESHPLAN_CLI_TRY(const bool saved, save(outputs, question, result.plans.front()), inputs.json);

@@ -101,13 +101,14 @@ std::string to_text(const StepEstimate& e, const Question& q) {
   out += fmt::format("      {} of {} on the fullest GPU: {}\n",
                      gib(static_cast<double>(e.peak_memory_bytes)),
                      gib(static_cast<double>(e.capacity_bytes)), e.fits ? "fits" : "does NOT fit");
-  out += fmt::format("      {} GPUs = tp {} x cp {} x pp {} x dp {}", grouped(p.world()), p.tp,
-                     p.cp, p.pp, p.dp());
+  std::string degrees = fmt::format("{} GPUs = tp {} x cp {} x pp {} x dp {}", grouped(p.world()),
+                                    p.tp, p.cp, p.pp, p.dp());
   if (p.dp_replicate > 1 && p.zero > 0)
-    out += fmt::format(" ({} shards x {} copies)", p.dp_shard, p.dp_replicate);
-  out += fmt::format("; {} sequences = dp {} x {} micro-batches x {}\n",
-                     grouped(e.batch.global_sequences), p.dp(), e.batch.micro_batches(p),
-                     p.micro_batch);
+    degrees += fmt::format(" ({} shards x {} copies)", p.dp_shard, p.dp_replicate);
+  degrees += fmt::format("; {} sequences = dp {} x {} micro-batches x {}",
+                         grouped(e.batch.global_sequences), p.dp(), e.batch.micro_batches(p),
+                         p.micro_batch);
+  out += "      " + wrapped(degrees, 6) + '\n';
   out += fmt::format("      rank order {}, innermost first\n\n", q.trainer.rank_order);
   out += beside(time_table(e), memory_table(e), kMemoryColumn);
   if (!e.limited_by.empty()) out += "\nlimited by " + e.limited_by + '\n';

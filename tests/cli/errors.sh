@@ -45,6 +45,7 @@ run 3 plan llama3-405b 8xH100 --recompute full --zero 3 --trainer fsdp2
 err_has "no plan fits"
 out_has "tightest"
 out_has "too much"
+out_has "GPUs of this kind"
 narrow
 
 # The same as documents.
