@@ -84,7 +84,14 @@ void AttentionTable::in_plane(const Plane& plane, double parallel, double sequen
 
 AttentionTable::Residual AttentionTable::residual(double head_dim, double parallel,
                                                   double sequence) const {
-  const double p = std::log2(parallel), s = std::log2(sequence);
+  double p = std::log2(parallel), s = std::log2(sequence);
+  const double outside = std::max({0.0, s - sequence_.back(), sequence_.front() - s});
+  // A longer sequence gives as many more tiles as it has more rows: it fills the device like the
+  // longest one of the table with that many more heads.
+  if (s > sequence_.back()) {
+    p += s - sequence_.back();
+    s = sequence_.back();
+  }
   Residual out;
   out.exact = true;
   size_t above = 0;
@@ -101,7 +108,6 @@ AttentionTable::Residual AttentionTable::residual(double head_dim, double parall
     in_plane(high, p, s, w, out);
     out.exact = false;
   }
-  const double outside = std::max({0.0, s - sequence_.back(), sequence_.front() - s});
   out.exact = out.exact && outside == 0;
   out.error = std::hypot(out.error, kNoise) + kPerDoubling * outside;
   return out;

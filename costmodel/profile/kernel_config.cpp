@@ -43,6 +43,17 @@ KernelConfig table(MapReader& in, std::string& kernel) {
   return out;
 }
 
+/// Rates of an older kernel over those of FlashAttention-2 on the same GPU.
+struct Older {
+  double forward = 1, backward = 1;
+};
+
+AttentionKernelFacts older(AttentionKernelFacts facts, const Older& ratio) {
+  facts.forward *= ratio.forward;
+  facts.backward *= ratio.backward / ratio.forward;  // stands relative to forward
+  return facts;
+}
+
 /// All tables of the file with the constants that they share.
 Result<std::vector<KernelConfig>> read_all() {
   MESHPLAN_TRY(MapReader in, MapReader::open(data_root() + "/costmodel/data/kernels.yaml"));
@@ -58,6 +69,14 @@ Result<std::vector<KernelConfig>> read_all() {
     MESHPLAN_CHECK(map.finish());
   }
   in.text("attention_source");
+  Older triton, flash1;
+  for (auto [into, key] : {std::pair{&triton, "triton"}, std::pair{&flash1, "flash1"}}) {
+    MapReader map = in.map(key);
+    into->forward = map.positive("forward");
+    into->backward = map.positive("backward");
+    MESHPLAN_CHECK(map.finish());
+  }
+  in.text("older_source");
   std::vector<KernelConfig> out;
   std::vector<std::string> kernel;
   for (MapReader& map : in.maps("tables")) {
@@ -101,8 +120,9 @@ Result<std::vector<KernelConfig>> read_all() {
     c.norm_forward_eager = shared.norm_forward_eager;
     c.norm_backward_eager = shared.norm_backward_eager;
     c.random_rows = shared.random_rows;
-    c.attention_latest = kernels[kernel[i]];
-    c.attention_flash2 = kernels[kernel[i] == "flash3" ? "flash2-hopper" : kernel[i]];
+    const AttentionKernelFacts flash2 =
+        kernels[kernel[i] == "flash3" ? "flash2-hopper" : kernel[i]];
+    c.attention_by = {kernels[kernel[i]], flash2, older(flash2, triton), older(flash2, flash1)};
   }
   MESHPLAN_CHECK(in.finish());
   return out;

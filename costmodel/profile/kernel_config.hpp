@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which measured tables and constants stand for a kernel_table id? costmodel/data/kernels.yaml.
 #pragma once
+#include <array>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,7 @@ struct KernelConfig {
   double output_traffic = 1;  ///< share that shows of what the output moves beyond 16 bits
   double grouped_share = 1;
   double unaligned_slowdown = 1;
-  AttentionKernelFacts attention_latest, attention_flash2;
+  std::array<AttentionKernelFacts, 4> attention_by;  ///< FlashKernel
   Stream elementwise, norm_forward, norm_backward, norm_forward_eager, norm_backward_eager,
       random_rows;
 

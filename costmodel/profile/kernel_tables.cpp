@@ -171,7 +171,7 @@ KernelEstimate KernelTables::batched_gemm(const BatchedGemm& op, DType type) con
   return gemm(op.m, op.n, op.k, op.batch, Layout::tn, type, type, false);
 }
 
-KernelEstimate KernelTables::attention(const Attention& op, DType type, bool latest) const {
+KernelEstimate KernelTables::attention(const Attention& op, DType type, FlashKernel flash) const {
   const Data& d = *data_;
   const auto batch = static_cast<double>(op.batch), heads = static_cast<double>(op.heads);
   const auto rows = static_cast<double>(op.q_len), keys = static_cast<double>(op.kv_len);
@@ -180,8 +180,7 @@ KernelEstimate KernelTables::attention(const Attention& op, DType type, bool lat
   const double sequence = std::max(1.0, 2 * op.work * keys);
   const double parallel = batch * heads * rows / sequence;
   const double dim = 0.5 * static_cast<double>(op.head_dim + op.head_dim_v);
-  const AttentionKernelFacts& kernel =
-      latest ? d.config.attention_latest : d.config.attention_flash2;
+  const AttentionKernelFacts& kernel = d.config.attention_by[static_cast<size_t>(flash)];
   const bool backward = op.pass == Pass::backward;
   AttentionChip chip = {rate_of(d.gpu, type == DType::fp8 ? DType::bf16 : type) * d.power,
                         d.gpu.memory_bytes_per_s};

@@ -14,6 +14,7 @@
 
 #include "costmodel/profile/estimate.hpp"
 #include "strategies/program/op.hpp"
+#include "strategies/trainer/trainer.hpp"
 #include "topologies/base/result.hpp"
 #include "topologies/gpu/gpu.hpp"
 
@@ -34,9 +35,9 @@ class KernelTables {
   KernelEstimate gemm(const Gemm& op) const;
   KernelEstimate batched_gemm(const BatchedGemm& op, DType type) const;
 
-  /// Flash attention, forward or backward. latest: FlashAttention-3 or cuDNN where the GPU has it;
-  /// false: FlashAttention-2. Context parallelism by work: keys per query row and number of rows.
-  KernelEstimate attention(const Attention& op, DType type, bool latest) const;
+  /// Flash attention, forward or backward, by the given generation of kernel. Context parallelism
+  /// by work: keys per query row and number of rows.
+  KernelEstimate attention(const Attention& op, DType type, FlashKernel flash) const;
 
   /// A streaming kernel that reads and writes `bytes` together.
   KernelEstimate memory_bound(double bytes) const;

@@ -6,6 +6,11 @@
 namespace meshplan {
 namespace {
 
+/// LayerNorm is one kernel in torch itself.
+bool one_kernel(const Norm& op, const Trainer& trainer) {
+  return op.fused || trainer.compiled || op.type == NormType::layer;
+}
+
 /// Reads and writes of unfused chains, in passes over the data: what the framework's element-wise
 /// kernels do one after another (counted from the operations' definitions).
 struct Traffic {
@@ -24,7 +29,14 @@ struct Traffic {
   }
   double operator()(const Norm& op) const {
     const double passes = op.pass == Pass::forward ? 2 : 3;
-    return d(op.rows) * d(op.cols) * e * (op.fused || trainer.compiled ? passes : 3 * passes);
+    if (one_kernel(op, trainer)) return d(op.rows) * d(op.cols) * e * passes;
+    // RMSNorm as model code writes it, bytes an element. Forward: cast to fp32, square, mean,
+    // times rsqrt, cast back, times weight. Backward: product and sum for the weight, times
+    // weight, cast; times rsqrt, times x, sum, gradients of mean and square (4 kernels), added up,
+    // cast.
+    const double casts = e < 4 ? 2 * (e + 4) : 0;
+    const double bytes = op.pass == Pass::forward ? 20 + 2 * e + casts : 68 + 6 * e + casts;
+    return d(op.rows) * d(op.cols) * bytes;
   }
   double operator()(const Rope& op) const {
     const double bytes = d(op.tokens) * d(op.heads + 2 * op.kv_heads) * d(op.head_dim) * e;
@@ -77,8 +89,8 @@ struct Launches {
   double operator()(const Softmax& op) const { return op.fused ? 1 : 4; }
   double operator()(const BatchedGemm&) const { return 1; }
   double operator()(const Norm& op) const {
-    const bool one = op.fused || trainer.compiled;
-    return op.pass == Pass::forward ? (one ? 1 : 5) : (one ? 2 : 10);
+    const bool one = one_kernel(op, trainer);
+    return op.pass == Pass::forward ? (one ? 1 : 8) : (one ? 2 : 18);
   }
   double operator()(const Rope& op) const {
     if (!op.rotate) return op.pass == Pass::forward ? 0 : 1;
@@ -127,8 +139,7 @@ OpPrice price(const Op& op, const PriceContext& context) {
   } else if (const auto* attention = std::get_if<Attention>(&op.body)) {
     result.resource = Resource::attention;
     result.seconds =
-        context.kernels.attention(*attention, context.compute, context.trainer.flash_latest)
-            .seconds;
+        context.kernels.attention(*attention, context.compute, context.trainer.flash).seconds;
   } else if (const auto* collective = std::get_if<Collective>(&op.body)) {
     result.resource = Resource::network;
     result.seconds = context.collectives

@@ -92,6 +92,20 @@ const char* name_of(TpOverlap overlap) {
   return "?";
 }
 
+const char* name_of(FlashKernel flash) {
+  switch (flash) {
+    case FlashKernel::latest:
+      return "latest";
+    case FlashKernel::flash2:
+      return "flash2";
+    case FlashKernel::triton:
+      return "triton";
+    case FlashKernel::flash1:
+      return "flash1";
+  }
+  return "?";
+}
+
 const char* name_of(OptimizerKernel optimizer) {
   switch (optimizer) {
     case OptimizerKernel::eager:
@@ -111,13 +125,14 @@ void list(Sheet& s, const char* label, const char* key, const std::vector<std::s
 void add_kernels(Sheet& s, const Trainer& t) {
   s.word("attention", "attention",
          t.attention == AttentionKernel::flash ? "flash" : "materialised");
-  s.flag("newest flash kernels", "flash_latest", t.flash_latest);
+  s.word("flash kernel", "flash_kernel", name_of(t.flash));
   s.flag("fused softmax", "fused_softmax", t.fused_softmax);
   s.add("longest row of that softmax", "fused_softmax_max_sequence", t.fused_softmax_max_sequence,
         t.fused_softmax_max_sequence == 0 ? "any" : grouped(t.fused_softmax_max_sequence));
   s.flag("fused bias + activation", "fused_bias_activation", t.fused_bias_activation);
   s.flag("fused bias + dropout + add", "fused_bias_dropout_add", t.fused_bias_dropout_add);
   s.flag("fused norm", "fused_norm", t.fused_norm);
+  s.flag("fused norm when recomputed", "fused_norm_recomputed", t.fused_norm_recomputed);
   s.flag("fused rope", "fused_rope", t.fused_rope);
   s.flag("fused cross-entropy", "fused_cross_entropy", t.fused_cross_entropy);
   s.flag("compiled element-wise chains", "compiled", t.compiled);

@@ -248,7 +248,9 @@ BufferId BlockBuilder::norm(const std::string& name, const std::string& hf, Modu
   const BufferId y = value(name, at(x).rows, at(x).cols);
   const BufferId statistics =
       value(name + ".statistics", rows, type == NormType::layer ? 2 : 1, DType::fp32);
-  const bool fused = context_.trainer.fused_norm;
+  const Trainer& trainer = context_.trainer;
+  const bool fused = trainer.fused_norm &&
+                     (trainer.fused_norm_recomputed || context_.plan.recompute != Recompute::full);
   std::vector<BufferId> in{x, w.weight};
   if (has_bias) in.push_back(b.weight);
   forward(Norm{Pass::forward, type, rows, cols, fused}, module, in, {y, statistics});

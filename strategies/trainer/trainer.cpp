@@ -19,10 +19,10 @@ namespace {
 
 std::string folder() { return data_root() + "/strategies/data/trainers"; }
 
-const std::vector<std::string> kFormats = {"fp32", "bf16", "fp16", "fp8"};
+const std::vector<std::string> kFormats = {"fp32", "tf32", "bf16", "fp16", "fp8"};
 
 std::optional<DType> dtype_from(const std::string& word) {
-  for (const DType type : {DType::fp32, DType::bf16, DType::fp16, DType::fp8})
+  for (const DType type : {DType::fp32, DType::tf32, DType::bf16, DType::fp16, DType::fp8})
     if (word == name_of(type)) return type;
   return std::nullopt;
 }
@@ -35,12 +35,16 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.attention = map.choice("attention", {"flash", "materialised"}, "flash") == "flash"
                     ? AttentionKernel::flash
                     : AttentionKernel::materialised;
-  t.flash_latest = map.boolean("flash_latest", t.flash_latest);
+  const std::vector<std::string> flash = {"latest", "flash2", "triton", "flash1"};
+  t.flash = static_cast<FlashKernel>(
+      std::find(flash.begin(), flash.end(), map.choice("flash_kernel", flash, flash.front())) -
+      flash.begin());
   t.fused_softmax = map.boolean("fused_softmax", t.fused_softmax);
   t.fused_softmax_max_sequence = map.integer("fused_softmax_max_sequence", 0);
   t.fused_bias_activation = map.boolean("fused_bias_activation", t.fused_bias_activation);
   t.fused_bias_dropout_add = map.boolean("fused_bias_dropout_add", t.fused_bias_dropout_add);
   t.fused_norm = map.boolean("fused_norm", t.fused_norm);
+  t.fused_norm_recomputed = map.boolean("fused_norm_recomputed", t.fused_norm_recomputed);
   t.fused_rope = map.boolean("fused_rope", t.fused_rope);
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
   t.compiled = map.boolean("compiled", t.compiled);

@@ -17,6 +17,9 @@
 namespace meshplan {
 
 enum class AttentionKernel { materialised, flash };  ///< scores in memory, or tiled in registers
+/// Generation of the tiled kernel. latest: FA3/cuDNN where the GPU has it, else FlashAttention-2;
+/// flash1, triton: FlashAttention 1 and its Triton version, in use until autumn 2023.
+enum class FlashKernel { latest, flash2, triton, flash1 };
 enum class OptimizerKernel { eager, foreach_, fused };
 enum class HostClass { eager, compiled, graph, native };  ///< who issues the kernels, see host.yaml
 /// none: exposed; bulk: input- or weight-gradient product beside the collective; ring: collective
@@ -33,12 +36,13 @@ struct Trainer {
 
   // Kernels.
   AttentionKernel attention = AttentionKernel::flash;
-  bool flash_latest = true;   ///< FA3/cuDNN where the GPU has it; false: FlashAttention-2
+  FlashKernel flash = FlashKernel::latest;
   bool fused_softmax = true;  ///< scale+mask+softmax in one kernel (materialised attention)
   int64_t fused_softmax_max_sequence = 0;  ///< longest row of that kernel; 0: any
   bool fused_bias_activation = true;       ///< bias+GeLU, or SwiGLU, in one kernel
   bool fused_bias_dropout_add = true;
   bool fused_norm = true;
+  bool fused_norm_recomputed = true;  ///< that kernel works inside a checkpointed block
   bool fused_rope = true;
   bool fused_cross_entropy = false;      ///< softmax and loss without an fp32 copy of the logits
   bool compiled = false;                 ///< torch.compile: element-wise chains become one kernel

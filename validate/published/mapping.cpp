@@ -57,6 +57,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
     const std::string word = entry.choice("selective", words);
     next.selective =
         static_cast<SelectiveMeaning>(std::find(words.begin(), words.end(), word) - words.begin());
+    next.precision = entry.text("precision", "");
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
     out.trainers_.push_back(next);

@@ -14,6 +14,7 @@ enum class SelectiveMeaning { core_attention, per_operation, activation };
 
 struct TrainerDefaults {
   std::string id;
+  std::string precision;  ///< empty: 16 bit
   int zero = 1;
   bool fastest_vpp = false;
   std::string recompute = "none";

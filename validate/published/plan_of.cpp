@@ -161,8 +161,13 @@ std::vector<int> experts_of(const std::optional<int64_t>& stated, const Degrees&
   return {1, plan.tp};
 }
 
-Status formats_of(QuestionRow& row, Question& question, Plan& plan) {
-  const std::string text = row.text("precision");
+Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& question,
+                  Plan& plan) {
+  std::string text = row.text("precision");
+  if (text.empty() && !defaults.precision.empty()) {
+    text = defaults.precision;
+    question.chosen.push_back(fmt::format("precision: not stated; {}", text));
+  }
   plan.gradient = question.trainer.gradient;
   if (text.empty()) {
     plan.compute = question.cluster->gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
@@ -172,7 +177,9 @@ Status formats_of(QuestionRow& row, Question& question, Plan& plan) {
   bool four_bit = false;
   MESHPLAN_TRY(plan.compute, precision_words(text, four_bit));
   if (four_bit) question.chosen.emplace_back("precision: fp4 products are priced as fp8");
-  if (plan.compute == DType::fp32) plan.gradient = DType::fp32;
+  if (plan.compute == DType::tf32 && question.cluster->gpu.tf32_flops_per_s <= 0)
+    plan.compute = DType::fp32;
+  if (plan.compute == DType::fp32 || plan.compute == DType::tf32) plan.gradient = DType::fp32;
   return Done{};
 }
 
@@ -257,7 +264,7 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   const auto vpp = row.count("vpp");
   MESHPLAN_CHECK(row.finish());
   const std::vector<int> expert_tp = experts_of(ep, d, question, plan);
-  MESHPLAN_CHECK(formats_of(row, question, plan));
+  MESHPLAN_CHECK(formats_of(row, defaults, question, plan));
   const std::string sp = lower_case(row.text("sp"));
   plan.sequence_parallel = sp.empty() ? question.trainer.sequence_parallel_default
                                       : sp != "0" && sp != "false" && sp != "none";

@@ -107,7 +107,8 @@ Result<DType> precision_words(const std::string& text, bool& four_bit) {
     return DType::fp8;
   if (word.find("bf16") != std::string::npos || word == "bfloat16") return DType::bf16;
   if (one_of(word, {"fp16", "float16", "half", "amp", "mixed"})) return DType::fp16;
-  if (one_of(word, {"fp32", "float32", "tf32", "float"})) return DType::fp32;
+  if (one_of(word, {"fp32", "float32", "float"})) return DType::fp32;
+  if (word == "tf32") return DType::tf32;
   return Diagnostic{ErrorKind::input,
                     "unknown number format",
                     "precision",
