@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace meshplan {
 namespace {
@@ -121,6 +122,14 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
                          const ScheduleShape& shape, double overlap_slowdown) {
   StagePrice result;
   result.memory = stage_memory(stage, prices, trainer);
+  // Interleaved: after its first micro-batch a chunk runs the others of the round before the next
+  // chunk needs its weights, and before its last backward it ran those of the last round after the
+  // previous chunk's gradients were complete.
+  Rounds rounds{1, 1, 0, 0};
+  if (shape.kind == ScheduleKind::interleaved) rounds = rounds_of(shape);
+  const auto more_first = static_cast<double>(rounds.first_size - 1);
+  const auto more_last =
+      static_cast<double>((rounds.rest_count > 0 ? rounds.rest_size : rounds.first_size) - 1);
   const ChainRules rules{trainer.fsdp_prefetch, trainer.overlap_param_gather,
                          trainer.overlap_grad_reduce};
   std::vector<ChainRun> first_forward, last_backward;
@@ -148,20 +157,26 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
           {run.count, run.pass->backward.wall, 0, reduce_each ? 0 : state.reduce.wall});
     }
     std::reverse(backward.begin(), backward.end());
+    if (more_first > 0) first_forward.push_back({1, more_first * price.forward.wall, 0, 0});
+    // The list is reversed below: these come before the chunk's reductions.
+    if (more_last > 0) last_backward.push_back({1, more_last * price.backward.wall, 0, 0});
     expose(price.forward, chain_time(forward, rules), overlap_slowdown);
     expose(price.backward, chain_time(backward, rules), overlap_slowdown);
     result.chunks.push_back(price);
   }
   std::reverse(last_backward.begin(), last_backward.end());
-  result.gather_s = chain_time(first_forward, rules).exposed();
+  // All gathers of the step are queued at its start: their buffers are there for the whole step.
+  ChainRules queued = rules;
+  queued.prefetch = std::numeric_limits<int>::max();
+  result.gather_s = chain_time(first_forward, queued).exposed();
   result.reduce_s = chain_time(last_backward, rules).exposed();
   if (round_s > 0) {
     // Rounds before the last hide behind the work of the next one as far as that is long enough.
-    const Rounds rounds = rounds_of(shape);
+    const Rounds all = rounds_of(shape);
     double work = 0;
     for (const ChunkPrice& chunk : result.chunks) work += chunk.forward.wall + chunk.backward.wall;
-    work *= static_cast<double>(rounds.first_size);
-    const auto before = static_cast<double>(rounds.first_count + rounds.rest_count - 1);
+    work *= static_cast<double>(all.first_size);
+    const auto before = static_cast<double>(all.first_count + all.rest_count - 1);
     result.reduce_s +=
         before * (std::max(0.0, round_s - work) + overlap_slowdown * std::min(round_s, work));
   }
@@ -195,9 +210,10 @@ PipelineInput pipeline_input(const CostModel& costs, const LowerContext& lower,
   input.last_backward_s.assign(input.times.size(), 0);
   double arrival = 0;
   for (size_t s = 0; s < stages.size(); ++s) {
-    input.first_forward_s[s * chunks] = std::max(0.0, stages[s]->gather_s - arrival);
+    const double wait = std::max(0.0, stages[s]->gather_s - arrival);
+    input.first_forward_s[s * chunks] = wait;
     input.last_backward_s[s * chunks] = stages[s]->reduce_s;
-    arrival += input.times[s * chunks].forward + input.p2p_s;
+    arrival += wait + input.times[s * chunks].forward + input.p2p_s;
   }
   return input;
 }

@@ -36,7 +36,8 @@ struct PricedKinds {
 };
 
 StageMemory stage_memory(const Stage& stage, const PricedKinds& prices, const Trainer& trainer);
-/// shape: of the whole schedule.
+/// What is gathered or reduced once a step hides behind the chunk's own passes and, where chunks
+/// take turns (`shape` interleaved), behind the other micro-batches of the round before or after.
 StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Trainer& trainer,
                          const ScheduleShape& shape, double overlap_slowdown);
 
