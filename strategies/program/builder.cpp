@@ -318,7 +318,7 @@ Block BlockBuilder::finish(bool recompute_all) {
   uint32_t modules = plan.recompute == Recompute::selective ? plan.recompute_modules : 0;
   if (context_.trainer.activation_recomputed) modules |= bit(Module::activation);
   if (recompute_all) {
-    recompute(block_, ~0u);
+    recompute(block_, ~0u, context_.trainer.recompute_stops_early);
   } else if (modules != 0) {
     recompute(block_, modules);
   }

@@ -115,6 +115,7 @@ void lay_out_states(const LowerContext& context, Block& block);
 
 /// Inserts copies of the forward operations of `modules` (bit set of Module) in front of their
 /// backward operations and lets those read the copies: activation checkpointing of that segment.
-void recompute(Block& block, uint32_t modules);
+/// stops_early: a segment ends at the last value that the backward pass reads.
+void recompute(Block& block, uint32_t modules, bool stops_early = false);
 
 }  // namespace meshplan

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -16,6 +17,12 @@ std::set<BufferId> written_by(const std::vector<Op>& ops, size_t begin, size_t e
   return written;
 }
 
+bool read_by(const std::vector<Op>& ops, BufferId id) {
+  return std::any_of(ops.begin(), ops.end(), [id](const Op& op) {
+    return std::find(op.in.begin(), op.in.end(), id) != op.in.end();
+  });
+}
+
 void substitute(Op& op, const std::map<BufferId, BufferId>& copies) {
   for (auto* list : {&op.in, &op.out}) {
     for (BufferId& id : *list) {
@@ -26,7 +33,7 @@ void substitute(Op& op, const std::map<BufferId, BufferId>& copies) {
 
 }  // namespace
 
-void recompute(Block& block, uint32_t modules) {
+void recompute(Block& block, uint32_t modules, bool stops_early) {
   const std::vector<Op> forward = block.ops(Phase::forward);
   std::vector<Op>& backward = block.ops(Phase::backward);
   std::vector<Op>& weight = block.ops(Phase::weight);
@@ -38,6 +45,18 @@ void recompute(Block& block, uint32_t modules) {
     }
     size_t end = begin;
     while (end < forward.size() && chosen(forward[end], modules)) ++end;
+    const size_t behind = end;
+    const auto needed = [&](const Op& op) {
+      for (const BufferId id : op.out) {
+        if (read_by(backward, id) || read_by(weight, id)) return true;
+      }
+      return false;
+    };
+    while (stops_early && end > begin && !needed(forward[end - 1])) --end;
+    if (end == begin) {
+      begin = behind;
+      continue;
+    }
     const std::set<BufferId> written = written_by(forward, begin, end);
     // A checkpoint around the core of attention keeps its output for the projection that follows;
     // other segments drop theirs, and everybody reads the copies.
@@ -53,7 +72,7 @@ void recompute(Block& block, uint32_t modules) {
     };
     while (first < backward.size() && !reads(backward[first])) ++first;
     if (first == backward.size()) {
-      begin = end;
+      begin = behind;
       continue;
     }
     std::map<BufferId, BufferId> copies;
@@ -73,7 +92,7 @@ void recompute(Block& block, uint32_t modules) {
     }
     backward.insert(backward.begin() + static_cast<std::ptrdiff_t>(first), again.begin(),
                     again.end());
-    begin = end;
+    begin = behind;
   }
 }
 

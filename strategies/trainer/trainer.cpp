@@ -103,6 +103,7 @@ Status read_host(MapReader map, Trainer& t) {
 }
 
 Status read_memory(MapReader map, Trainer& t) {
+  t.recompute_stops_early = map.boolean("recompute_stops_early", t.recompute_stops_early);
   t.sequence_parallel_default = map.boolean("sequence_parallel_default", true);
   t.deallocate_pipeline_outputs = map.boolean("deallocate_pipeline_outputs", true);
   t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);

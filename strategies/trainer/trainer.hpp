@@ -82,6 +82,8 @@ struct Trainer {
   int sync_points_per_step = 2;  ///< loss and gradient norm read back by the host
 
   // Memory.
+  bool recompute_stops_early = false;  ///< a recomputed block ends at the last value that its
+                                       ///< backward pass needs (torch's non-reentrant checkpoint)
   bool sequence_parallel_default = true;
   bool deallocate_pipeline_outputs = true;
   bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or

@@ -97,6 +97,24 @@ TEST_CASE("tensor parallelism with sequences moves what Megatron moves") {
   CHECK(scatters[1] == 2);
 }
 
+TEST_CASE("a recomputed layer may end at the last value that is read again") {
+  Case c;
+  c.trainer.dropout = false;
+  c.trainer.fused_bias_dropout_add = true;
+  c.plan.recompute = Recompute::full;
+  const auto products = [&] {
+    int64_t flops = 0;
+    for (const Op& op : c.layer(true).ops(Phase::backward))
+      if (const auto* gemm = std::get_if<Gemm>(&op.body)) flops += 2 * gemm->m * gemm->n * gemm->k;
+    return flops;
+  };
+  const int64_t layer = 24 * kS * kH * kH;  // products of a forward pass
+  CHECK(products() == 3 * layer);
+  // Nothing reads the second product of the MLP, 8 sh^2, but the sum at the end of the layer.
+  c.trainer.recompute_stops_early = true;
+  CHECK(products() == 3 * layer - 8 * kS * kH * kH);
+}
+
 TEST_CASE("zero levels share out 16 bytes a parameter") {
   Case c;
   c.trainer.reduce = DType::fp32;
