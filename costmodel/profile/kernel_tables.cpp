@@ -18,6 +18,7 @@ namespace {
 constexpr double kStreamError = 0.08;    // fits of norms: mean 3-8 %
 constexpr double kScaledError = 0.12;    // assumed: another die of the same or next generation
 constexpr double kGradientError = 0.05;  // spread of the paired layout ratios
+constexpr double kVectorError = 0.10;    // assumed: no table of fp32 products
 constexpr double kSameDie = 0.02;
 constexpr double kShort = 1e-3, kLong = 3e-3;  // seconds, see training_clock_* in kernels.yaml
 
@@ -139,8 +140,15 @@ KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t group
   const GemmChip chip = d.chip(in, 1);
   double seconds = table.seconds(chip, shape, &used);
   double error = used.error;
+  // fp32 without tensor cores is so much slower that what the tables measure (start-up, operand
+  // traffic) no longer shows: tiles and waves are all there is.
+  const bool vector_units = in == DType::fp32;
+  if (vector_units) {
+    seconds = analytic_gemm_seconds(chip, shape);
+    error = kVectorError;
+  }
   const double clock = d.clock(seconds);
-  bool exact = used.exact && groups == 1 && clock == 1;
+  bool exact = used.exact && groups == 1 && clock == 1 && !vector_units;
   // Only arithmetic is slowed; the residual is the same.
   if (clock != 1)
     seconds *= analytic_gemm_seconds(d.chip(in, clock), shape) / analytic_gemm_seconds(chip, shape);

@@ -146,7 +146,7 @@ OpPrice price(const Op& op, const PriceContext& context) {
                          .time(collective->op, static_cast<double>(collective->bytes),
                                context.of(collective->group))
                          .seconds;
-    if (context.of(collective->group).nodes > 1) result.seconds *= context.network_slowdown;
+    result.seconds *= context.network_slowdown;
     return result;
   } else {
     const DType value = context.compute == DType::fp8    ? DType::bf16
