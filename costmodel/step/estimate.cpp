@@ -34,7 +34,7 @@ struct Breakdown {
   std::vector<Part> parts;
   double sum = 0;
   void add(const char* name, double seconds) {
-    if (seconds == 0) return;
+    if (std::abs(seconds) < 1e-9) return;  // rounding of what cancels
     parts.push_back({name, seconds});
     sum += seconds;
   }
