@@ -45,9 +45,15 @@ struct Traffic {
     return op.fused || trainer.compiled ? 2 * bytes : 2 * bytes + 8 * rotated;
   }
   double operator()(const Activate& op) const {
-    const double in = is_gated(op.type) ? 2 : 1;
-    const double passes = op.pass == Pass::forward ? in + 1 : 2 * in + 1;
-    return d(op.rows) * d(op.cols) * e * (op.fused || trainer.compiled ? passes : 2 * passes);
+    const bool forward = op.pass == Pass::forward;
+    // Plain activations are one kernel in torch itself. Gated ones take two: a(x) read and
+    // written, times the other half; backward two products, a'(x) and both halves joined.
+    double passes = forward ? 2 : 3;
+    if (is_gated(op.type)) {
+      passes = forward ? 3 : 5;
+      if (!op.fused && !trainer.compiled) passes = forward ? 5 : 13;
+    }
+    return d(op.rows) * d(op.cols) * e * passes;
   }
   double operator()(const Elementwise& op) const { return d(op.read_bytes + op.written_bytes); }
   double operator()(const Embedding& op) const {
@@ -96,7 +102,10 @@ struct Launches {
     if (!op.rotate) return op.pass == Pass::forward ? 0 : 1;
     return op.fused || trainer.compiled ? 2 : 12;
   }
-  double operator()(const Activate& op) const { return op.fused || trainer.compiled ? 1 : 3; }
+  double operator()(const Activate& op) const {
+    if (op.fused || trainer.compiled || !is_gated(op.type)) return 1;
+    return op.pass == Pass::forward ? 2 : 4;
+  }
   double operator()(const Elementwise& op) const {
     return op.read_bytes + op.written_bytes == 0 ? 0 : 1;
   }

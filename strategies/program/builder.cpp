@@ -226,8 +226,9 @@ BufferId BlockBuilder::row(const std::string& name, Module module, BufferId x, c
 
 BufferId BlockBuilder::bias(Module module, BufferId x, const Weight& b, bool fused) {
   const Buffer from = at(x);
-  // Fused: the next kernel adds the bias while it reads, so only the operation is noted.
-  const int64_t bytes = fused ? 0 : from.bytes();
+  // Fused: the next kernel adds the bias while it reads, so only the operation is noted. A plain
+  // Linear adds it in the epilogue of its product (addmm); Megatron's layers do so by a kernel.
+  const int64_t bytes = fused || context_.plan.tp == 1 ? 0 : from.bytes();
   forward(Elementwise{ElementwiseKind::bias_add, from.elements(), bytes, bytes}, module,
           {x, b.weight}, {x});
   on_backward(module, [=, this] {
