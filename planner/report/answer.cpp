@@ -17,7 +17,7 @@ constexpr size_t kRulesNamed = 3;
 std::string plans_table(const SearchResult& r) {
   Table table({{"", Align::right},
                {"step", Align::right},
-               {"slower", Align::right},
+               {"to 1", Align::right},
                {"TFLOP/s", Align::right},
                {"MFU", Align::right},
                {"memory", Align::right},
@@ -29,11 +29,11 @@ std::string plans_table(const SearchResult& r) {
     const bool tie = i > 0 && i < r.tie.size() && r.tie[i];
     ties = ties || tie;
     table.add({fmt::format("{}{}", tie ? "=" : "", i + 1), seconds(e.step_s),
-               i == 0 ? "" : percent(e.step_s / best - 1), significant(e.tflops_per_gpu),
+               i == 0 ? "" : fmt::format("{:+.1f} %", 100 * (e.step_s / best - 1)), significant(e.tflops_per_gpu),
                percent(e.mfu), gib(static_cast<double>(e.peak_memory_bytes)), brief(e.plan)});
   }
   std::string out = table.text();
-  if (ties) out += "  = a tie with the first: nearer to it than predictions are to reality\n";
+  if (ties) out += "  = ties with 1: nearer to it than predictions are to reality; the simplest stands first\n";
   return out;
 }
 
