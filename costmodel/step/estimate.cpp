@@ -30,6 +30,9 @@ Prices price_all(const CostModel& costs, const LowerContext& lower, const PriceC
   return prices;
 }
 
+constexpr const char* kProducts = "matrix products";
+constexpr const char* kAttention = "attention";
+
 struct Breakdown {
   std::vector<Part> parts;
   double sum = 0;
@@ -39,6 +42,22 @@ struct Breakdown {
     sum += seconds;
   }
 };
+
+/// The largest term that another plan could avoid; arithmetic, which every plan has to do, is named
+/// first where it is larger.
+std::string limit(const std::vector<Part>& parts) {
+  double arithmetic = 0;
+  const Part* largest = nullptr;
+  for (const Part& part : parts) {
+    if (part.name == kProducts || part.name == kAttention) {
+      arithmetic += part.value;
+    } else if (largest == nullptr || part.value > largest->value) {
+      largest = &part;
+    }
+  }
+  if (largest == nullptr) return "arithmetic";
+  return arithmetic > largest->value ? "arithmetic, then " + largest->name : largest->name;
+}
 
 double exposed(const PhaseTime& time, std::initializer_list<Group> groups) {
   double sum = 0;
@@ -95,8 +114,8 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
     work += stage.chunks[c].weight.scaled(n);
   }
   Breakdown time;
-  time.add("matrix products", work.gemm);
-  time.add("attention", work.attention);
+  time.add(kProducts, work.gemm);
+  time.add(kAttention, work.attention);
   time.add("memory-bound kernels", work.memory);
   time.add("launches", work.host);
   time.add("tensor parallel, exposed", exposed(work, {Group::tp}));
@@ -135,10 +154,7 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   estimate.tflops_per_gpu = flops_per_s / 1e12;
   const double peak = costs.cluster().gpu.peak_flops_per_s(plan.compute);
   estimate.mfu = peak > 0 ? flops_per_s / peak : 0;
-  const auto largest =
-      std::max_element(estimate.time.begin() + 1, estimate.time.end(),
-                       [](const Part& a, const Part& b) { return a.value < b.value; });
-  if (largest != estimate.time.end()) estimate.limited_by = largest->name;
+  estimate.limited_by = limit(estimate.time);
 
   std::vector<std::pair<int, const StageMemory*>> held;
   for (const StagePrice& price : detail.stages) {
