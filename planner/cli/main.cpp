@@ -20,6 +20,7 @@ constexpr Command kCommands[] = {
      run_explain},
     {"compare", "Two plan files side by side", run_compare},
     {"validate", "Does it hold in reality? predictions against published runs", run_validate},
+    {"profile", "What does this device really do? times kernels, writes a profile", run_profile},
     {"list", "What do you know? models, gpus, clusters, trainers, schedules, rules", run_list},
     {"show", "What do you know of this one? every fact with unit and source", run_show},
 };

@@ -50,13 +50,19 @@ int run_published(const Arguments& arguments) {
 }  // namespace
 
 int run_validate(const Arguments& arguments) {
-  const std::vector<std::string> kinds = {"published"};
+  const std::vector<std::string> kinds = {"published", "run", "time"};
   const std::string kind = arguments.empty() ? "" : arguments.front();
   if (kind == "published") return run_published({arguments.begin() + 1, arguments.end()});
+  if (kind == "run") return run_validate_run({arguments.begin() + 1, arguments.end()});
+  if (kind == "time") return run_validate_time({arguments.begin() + 1, arguments.end()});
   if (kind == "--help" || kind == "-h") {
-    print(
-        std::string("Does it hold in reality?\n\n  meshplan validate published CASES.csv   "
-                    "predictions against published runs\n"));
+    print(std::string(
+        "Does it hold in reality?\n\n  meshplan validate published CASES.csv   "
+        "predictions against published runs\n"
+        "  meshplan validate run PLAN              train the plan here, compare what is "
+        "counted\n"
+        "  meshplan validate time PROFILE          predicted against measured step times "
+        "here\n"));
     return 0;
   }
   return fail({.kind = ErrorKind::usage,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "topologies/base/files.hpp"
 
@@ -84,32 +85,30 @@ Status write_manifest(const std::string& folder, int64_t next_step, int ranks) {
   return write_file(folder + "/" + kManifest, manifest.dump(2) + "\n");
 }
 
-Status barrier(RankRun& run) {
-  Communicator* world = run.env().group(Group::world);
-  return world == nullptr ? Status(Done{}) : world->barrier();
-}
-
 }  // namespace
 
 Status save_checkpoint(World& world, RankRun& run, const std::string& folder) {
   const std::string path = fmt::format("{}/step-{:08}", folder, run.next_step());
   const std::string building = path + ".tmp";
+  std::vector<int> everyone(static_cast<size_t>(world.size()));
+  std::iota(everyone.begin(), everyone.end(), 0);
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> group, world.group(everyone, kCheckpointLabel));
   std::error_code failed;
   if (world.rank() == 0) {
     fs::remove_all(building, failed);
     fs::create_directories(building, failed);
     if (failed) return bad(building, failed.message());
   }
-  MESHPLAN_CHECK(barrier(run));
+  MESHPLAN_CHECK(group->barrier());
   MESHPLAN_CHECK(write_rank(run, building + "/" + rank_file(world.rank())));
-  MESHPLAN_CHECK(barrier(run));
+  MESHPLAN_CHECK(group->barrier());
   if (world.rank() == 0) {
     MESHPLAN_CHECK(write_manifest(building, run.next_step(), world.size()));
     fs::remove_all(path, failed);
     fs::rename(building, path, failed);
     if (failed) return bad(path, failed.message());
   }
-  return barrier(run);
+  return group->barrier();
 }
 
 Result<Checkpoint> Checkpoint::open(const std::string& path) {

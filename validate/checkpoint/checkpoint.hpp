@@ -15,6 +15,9 @@
 
 namespace meshplan {
 
+/// Label of the group that saving synchronises by; in the ledger, in no plan.
+inline constexpr const char* kCheckpointLabel = "checkpoint";
+
 /// Saves the state after the last step. Collective over the world. The error of a rank (a full
 /// disk) is that rank's; the folder of earlier checkpoints stays as it is.
 Status save_checkpoint(World& world, RankRun& run, const std::string& folder);

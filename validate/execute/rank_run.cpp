@@ -51,4 +51,8 @@ Result<StepResult> RankRun::step() {
   return result;
 }
 
+RankReport RankRun::report(const World& world) const {
+  return {env_->place(), world.ledger(), stage_->meters(), stage_->total().peak, stage_->peaks()};
+}
+
 }  // namespace meshplan

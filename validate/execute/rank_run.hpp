@@ -13,6 +13,15 @@ struct StepResult {
   double seconds = 0;        ///< of this rank
 };
 
+/// What a rank counted so far.
+struct RankReport {
+  RankPlace place;
+  Ledger ledger;
+  Meters meters;  ///< at the end; peaks over the run
+  int64_t peak_bytes = 0;
+  std::vector<BlockPeaks> blocks;  ///< by block of the program
+};
+
 class RankRun {
  public:
   /// Collective over the world. program, options and tokens outlive the run. weights: null for
@@ -24,6 +33,8 @@ class RankRun {
   int64_t next_step() const { return next_; }
   /// For a run that is resumed.
   void set_next_step(int64_t step) { next_ = step; }
+
+  RankReport report(const World& world) const;
 
   RankEnv& env() { return *env_; }
   StageRunner& stage() { return *stage_; }

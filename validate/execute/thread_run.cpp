@@ -41,9 +41,7 @@ Result<RunReport> run_on_threads(const Program& program, const ThreadRun& run,
       if (run.collect && step == 0) collect(*mine, What::gradient, mutex, report.gradients);
     }
     if (run.collect) collect(*mine, What::weight, mutex, report.weights);
-    report.ranks[static_cast<size_t>(world.rank())] = {
-        mine->env().place(), world.ledger(), mine->stage().meters(), mine->stage().total().peak,
-        mine->stage().peaks()};
+    report.ranks[static_cast<size_t>(world.rank())] = mine->report(world);
     return Done{};
   };
   MESHPLAN_CHECK(run_ranks(ranks, run.world, rank_main));

@@ -13,14 +13,6 @@ namespace meshplan {
 /// Whole tensors by name, row by row.
 using Tensors = std::map<std::string, std::vector<float>>;
 
-struct RankReport {
-  RankPlace place;
-  Ledger ledger;
-  Meters meters;  ///< at the end; peaks over the run
-  int64_t peak_bytes = 0;
-  std::vector<BlockPeaks> blocks;  ///< by block of the program
-};
-
 struct RunReport {
   std::vector<StepResult> steps;  ///< of rank 0
   std::vector<RankReport> ranks;

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// meshplan-rank: one rank of a plan under mpirun or srun. `validate run` for processes.
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "planner/cli/parse.hpp"
+#include "planner/planfile/planfile.hpp"
+#include "profiler/comm/mpi_world.hpp"
+#include "validate/run/run_plan.hpp"
+
+namespace meshplan::cli {
+namespace {
+
+/// 1 on every rank if all ranks counted what was expected of them.
+Result<bool> agreed(World& world, bool mine) {
+  std::vector<int> everyone;
+  for (int r = 0; r < world.size(); ++r) everyone.push_back(r);
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> group, world.group(everyone, "report"));
+  double wrong = mine ? 0 : 1;
+  MESHPLAN_CHECK(group->all_reduce(&wrong, 1));
+  return wrong == 0;
+}
+
+int run_rank(const Arguments& arguments) {
+  CLI::App app(
+      "Trains a plan file between processes. Rank 0 reports; what it counts is its own share.\n\n"
+      "  mpirun -n 8 meshplan-rank plan.yaml --steps 10\n",
+      "meshplan-rank");
+  std::string plan;
+  RunQuestion question;
+  bool json = false;
+  app.add_option("PLAN", plan, "plan file, as 'meshplan plan --save' writes it")->required();
+  app.add_option("--steps", question.options.steps, "optimizer steps (1)");
+  app.add_option("--learning-rate", question.options.adamw.learning_rate, "of AdamW (3e-4)");
+  app.add_option("--timeout", question.world.timeout_s, "seconds to wait for a rank (60)");
+  app.add_option("--weights", question.hf_folder, "folder with model.safetensors as HF keeps it");
+  app.add_option("--text", question.text_file, "train on this file, a token per byte");
+  app.add_option("--checkpoints", question.checkpoints, "folder to keep the state in");
+  app.add_option("--save-every", question.save_every, "also after so many steps each");
+  app.add_flag("--resume", question.resume, "go on from the latest complete checkpoint there");
+  app.add_flag("--json", json, "one JSON document on standard output");
+  MESHPLAN_CLI_PARSE(app, arguments);
+  MESHPLAN_CLI_TRY(const planfile::PlanFile file, planfile::read(plan), json);
+  question.model = file.model;
+  question.plan = file.plan;
+  question.batch = file.batch;
+  question.trainer = file.trainer;
+  MESHPLAN_CLI_TRY(const Executable executable, make_executable(question), json);
+  MESHPLAN_CLI_TRY(const RunInputs inputs, open_inputs(executable.question), json);
+
+  RunAnswer answer;
+  bool first = true, right = true;
+  const Status status = run_mpi_rank(question.world, [&](World& world) -> Status {
+    first = world.rank() == 0;
+    RankReport report;
+    MESHPLAN_TRY(std::vector<StepResult> steps, train_rank(world, executable, inputs, &report));
+    MESHPLAN_TRY(answer, answer_of(executable, std::move(steps), {report}));
+    MESHPLAN_TRY(right, agreed(world, answer.ledger_equal() && answer.memory_equal));
+    return Done{};
+  });
+  int code = 0;
+  if (!status.ok()) {
+    code = first ? fail(status.error(), json) : static_cast<int>(status.error().kind);
+  } else if (first) {
+    print(json ? to_json(answer) : to_text(answer));
+    if (!right) {
+      code = fail({.kind = ErrorKind::check,
+                   .message = "what the ranks counted is not what the plan predicts"},
+                  false);
+    }
+  }
+  std::cout.flush();
+  finish_mpi(code);
+  return code;
+}
+
+}  // namespace
+}  // namespace meshplan::cli
+
+int main(int argc, char** argv) {
+  return meshplan::cli::run_rank(meshplan::cli::Arguments(argv + 1, argv + argc));
+}

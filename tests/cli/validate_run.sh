@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A plan that `plan --save` wrote is trained by `validate run`: communication and memory are what was
+# predicted. Saving and resuming; what can't run is refused with its reason.
+. "$(dirname "$0")/lib.sh"
+model=$root/tests/golden/llama-plain/config.json
+
+run 0 plan "$model" 8xH100 --seq 32 --global-batch 64 --pp 2 --tp 2 --save "$work/plan.yaml"
+run 0 validate run "$work/plan.yaml" --steps 3
+out_has "on 8 ranks (threads)"
+out_has "bf16 products: run in fp32"
+out_lacks DIFFERENT
+narrow
+run 0 validate run "$work/plan.yaml" --steps 3 --json
+for key in '"schema": "meshplan.run/1"' '"ledger_equal": true' '"memory_equal": true' \
+  '"measured_step_time_s"' '"predicted_peak_memory_bytes"'; do
+  out_has "$key"
+done
+
+# from other weights and text, with every axis on the command line
+flags=(8xH100 --gpus 4 --seq 32 --global-batch 8)
+run 0 validate run "$model" "${flags[@]}" --tp 2 --dp 2 --zero 3 --steps 1 \
+  --weights "$root/tests/golden/llama-plain"
+out_has "zero3"
+sed 's/"vocab_size": 80/"vocab_size": 256/' "$model" >"$work/config.json"
+run 0 validate run "$work/config.json" "${flags[@]}" --cp 2 --pp 2 --steps 1 --text "$model"
+out_has "cp2"
+run 2 validate run "$model" "${flags[@]}" --tp 2 --steps 1 --text "$model"
+err_has "vocabulary of at least 256"
+
+# two steps, then two more from the checkpoint: the third line of steps is that of four at once
+line() { grep -E "^ +$1  " "$work/out" | awk '{print $2, $3}'; }
+run 0 validate run "$work/plan.yaml" --steps 4
+third=$(line 2)
+run 0 validate run "$work/plan.yaml" --steps 2 --checkpoints "$work/kept"
+run 0 validate run "$work/plan.yaml" --steps 2 --checkpoints "$work/kept" --resume
+[ -n "$third" ] && [ "$(line 0)" = "$third" ] || problem "the resumed step is not '$third'"
+truncate -s -50 "$work/kept/step-00000004/rank-00000.safetensors"
+run 0 validate run "$work/plan.yaml" --steps 1 --checkpoints "$work/kept" --resume
+out_has "truncated or altered"
+[ "$(line 0)" = "$third" ] || problem "the step before the broken checkpoint is not '$third'"
+run 4 validate run "$work/plan.yaml" --checkpoints "$work/nothing" --resume
+run 4 validate run "$model" "${flags[@]}" --tp 2 --weights "$work/nothing"
+
+run 3 validate run llama3-8b 8xH100 --tp 8 --global-batch 8
+err_has "this computer has"
+run 3 validate run deepseek-v3 64x8xH100 --tp 8 --pp 16 --ep 8 --global-batch 512 --seq 4096
+err_has "multi-head latent attention"
+
+run 0 profile --device cpu --ranks 1 --coarse --out "$work/cpu.yaml"
+run 0 validate run "$model" 1xH100 --seq 32 --global-batch 2 --steps 1 --profile "$work/cpu.yaml"
+out_has "s, predicted"
+run 2 profile --device gpu
+run 6 profile --device cuda
+run 4 validate time "$work/nothing.yaml"
+finish

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validate/run/run_plan.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "profiler/comm/thread_world.hpp"
+#include "strategies/program/lower.hpp"
+#include "topologies/base/files.hpp"
+#include "validate/checkpoint/hf_weights.hpp"
+#include "validate/execute/expected_ledger.hpp"
+#include "validate/execute/expected_memory.hpp"
+#include "validate/timing/cpu_step.hpp"
+
+namespace meshplan {
+namespace {
+
+constexpr int64_t kMostRanks = 64;  // threads of one process
+
+std::vector<std::string> make_fp32(RunQuestion& question) {
+  std::vector<std::string> replaced;
+  const auto replace = [&](auto& field, auto value, const std::string& what) {
+    if (field == value) return;
+    field = value;
+    replaced.push_back(what);
+  };
+  Plan& plan = question.plan;
+  Trainer& trainer = question.trainer;
+  replace(plan.compute, DType::fp32,
+          fmt::format("{} products: run in fp32", name_of(plan.compute)));
+  replace(plan.gradient, DType::fp32,
+          fmt::format("{} gradients: kept in fp32", name_of(plan.gradient)));
+  replace(trainer.optimizer_moment, DType::fp32, "optimizer moments: kept in fp32");
+  replace(trainer.reduce, DType::fp32, "gradient reductions: run in fp32");
+  replace(trainer.dropout, false, "dropout: left out");
+  replace(plan.optimizer_offload, false, "optimizer states on the host: kept with the rest");
+  if (plan.cp == 1) {
+    replace(trainer.attention, AttentionKernel::flash, "materialised attention: run in tiles");
+  }
+  return replaced;
+}
+
+Status check_size(const Program& program) {
+  const int64_t ranks = program.plan.world();
+  if (ranks > kMostRanks) {
+    return Diagnostic{
+        .kind = ErrorKind::no_plan,
+        .message =
+            fmt::format("{} ranks are too many to run here; at most {} threads", ranks, kMostRanks),
+        .rule = "executor.ranks",
+        .hint = "run a smaller plan of the same shape, or meshplan-rank under mpirun"};
+  }
+  int64_t needed = 0;
+  for (int rank = 0; rank < ranks; ++rank) {
+    MESHPLAN_TRY(const RankPlace place,
+                 place_of_rank(program.plan, program.trainer.rank_order, rank));
+    MESHPLAN_TRY(const ExpectedMemory memory, expected_memory(program, place));
+    needed += memory.peak;
+  }
+  const int64_t present = ::sysconf(_SC_PHYS_PAGES) * ::sysconf(_SC_PAGESIZE);
+  if (needed <= present) return Done{};
+  return Diagnostic{.kind = ErrorKind::no_plan,
+                    .message = fmt::format("all ranks together need {:.1f} GiB, this computer has "
+                                           "{:.1f} GiB",
+                                           static_cast<double>(needed) / (1LL << 30),
+                                           static_cast<double>(present) / (1LL << 30)),
+                    .rule = "executor.memory",
+                    .hint = "a smaller model, fewer layers or a shorter sequence"};
+}
+
+Result<std::unique_ptr<TokenSource>> tokens_of(const RunQuestion& question) {
+  if (question.text_file.empty()) {
+    return std::unique_ptr<TokenSource>(
+        std::make_unique<RandomTokens>(question.model.vocabulary, question.options.initial.seed));
+  }
+  if (question.model.vocabulary < 256) {
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "a token per byte needs a vocabulary of at least 256"};
+  }
+  MESHPLAN_TRY(TextTokens text, TextTokens::open(question.text_file, question.batch));
+  return std::unique_ptr<TokenSource>(std::make_unique<TextTokens>(std::move(text)));
+}
+
+void add(std::vector<LedgerLine>& lines, const Ledger& ledger, LedgerEntry LedgerLine::*side) {
+  for (const auto& [key, entry] : ledger) {
+    if (key.first == kCheckpointLabel) continue;
+    auto found = std::find_if(lines.begin(), lines.end(), [&](const LedgerLine& line) {
+      return line.group == key.first && line.transfer == key.second;
+    });
+    if (found == lines.end()) {
+      lines.push_back({key.first, key.second, {}, {}});
+      found = std::prev(lines.end());
+    }
+    LedgerEntry& sum = (*found).*side;
+    sum.calls += entry.calls;
+    sum.bytes += entry.bytes;
+    sum.moved_bytes += entry.moved_bytes;
+  }
+}
+
+}  // namespace
+
+Result<TextTokens> TextTokens::open(const std::string& path, const Batch& batch) {
+  TextTokens out;
+  MESHPLAN_TRY(out.text_, read_file(path));
+  if (static_cast<int64_t>(out.text_.size()) <= batch.sequence) {
+    return Diagnostic{.kind = ErrorKind::input,
+                      .message = fmt::format("the text has {} bytes, a sequence takes {}",
+                                             out.text_.size(), batch.sequence + 1),
+                      .where = path};
+  }
+  out.sequences_per_step_ = batch.global_sequences;
+  return out;
+}
+
+void TextTokens::read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const {
+  const auto size = static_cast<int64_t>(text_.size());
+  const int64_t whole = (size - 1) / length;
+  const int64_t number = (step * sequences_per_step_ + index) % whole;
+  for (int64_t i = 0; i <= length; ++i) {
+    tokens[i] = static_cast<unsigned char>(text_[static_cast<size_t>(number * length + i)]);
+  }
+}
+
+bool RunAnswer::ledger_equal() const {
+  return std::all_of(ledger.begin(), ledger.end(),
+                     [](const LedgerLine& line) { return line.equal(); });
+}
+
+Result<Executable> make_executable(const RunQuestion& question) {
+  Executable out{question, {}, {}};
+  out.replaced = make_fp32(out.question);
+  MESHPLAN_TRY(out.program, lower(out.question.model, out.question.plan, out.question.batch,
+                                  out.question.trainer));
+  const std::vector<std::string> reasons = not_executable(out.program, out.question.options);
+  if (!reasons.empty()) {
+    return Diagnostic{.kind = ErrorKind::no_plan,
+                      .message = "this plan is priced only: the executor does not run " +
+                                 fmt::format("{}", fmt::join(reasons, "; ")),
+                      .rule = "executor.priced-only"};
+  }
+  MESHPLAN_CHECK(check_size(out.program));
+  return out;
+}
+
+Result<RunAnswer> answer_of(const Executable& executable, std::vector<StepResult> steps,
+                            const std::vector<RankReport>& reports) {
+  const Program& program = executable.program;
+  RunAnswer answer;
+  answer.replaced = executable.replaced;
+  answer.plan = to_text(program.plan);
+  answer.ranks = program.plan.world();
+  answer.reporting = static_cast<int64_t>(reports.size());
+  for (const RankReport& rank : reports) {
+    add(answer.ledger, rank.ledger, &LedgerLine::counted);
+    add(answer.ledger, expected_ledger(program, rank.place, static_cast<int64_t>(steps.size())),
+        &LedgerLine::expected);
+    MESHPLAN_TRY(const ExpectedMemory memory, expected_memory(program, rank.place));
+    answer.memory_equal = answer.memory_equal && memory.peak == rank.peak_bytes;
+    answer.peak_bytes = std::max(answer.peak_bytes, rank.peak_bytes);
+    answer.expected_peak_bytes = std::max(answer.expected_peak_bytes, memory.peak);
+  }
+  std::vector<double> seconds;
+  for (size_t i = steps.size() > 1 ? 1 : 0; i < steps.size(); ++i) {
+    seconds.push_back(steps[i].seconds);
+  }
+  std::sort(seconds.begin(), seconds.end());
+  if (!seconds.empty()) answer.measured_step_s = seconds[seconds.size() / 2];
+  answer.steps = std::move(steps);
+  if (executable.question.profile) {
+    MESHPLAN_TRY(const CpuStepTime time, predict_cpu_step(program, *executable.question.profile));
+    answer.predicted_step_s = time.seconds;
+  }
+  return answer;
+}
+
+Result<RunInputs> open_inputs(const RunQuestion& question) {
+  RunInputs out;
+  MESHPLAN_TRY(out.tokens, tokens_of(question));
+  if (question.resume) {
+    MESHPLAN_TRY(LatestCheckpoint latest, latest_checkpoint(question.checkpoints));
+    MESHPLAN_TRY(Checkpoint checkpoint, Checkpoint::open(latest.path));
+    auto kept = std::make_unique<Checkpoint>(std::move(checkpoint));
+    out.checkpoint = kept.get();
+    out.weights = std::move(kept);
+    out.skipped = std::move(latest.skipped);
+  } else if (!question.hf_folder.empty()) {
+    MESHPLAN_TRY(HfWeights weights, HfWeights::open(question.hf_folder));
+    out.weights = std::make_unique<HfWeights>(std::move(weights));
+  }
+  return out;
+}
+
+Result<std::vector<StepResult>> train_rank(World& world, const Executable& executable,
+                                           const RunInputs& inputs, RankReport* report) {
+  const RunQuestion& question = executable.question;
+  MESHPLAN_TRY(const std::unique_ptr<RankRun> run,
+               RankRun::make(world, executable.program, question.options, *inputs.tokens,
+                             inputs.weights.get()));
+  if (inputs.checkpoint != nullptr) MESHPLAN_CHECK(inputs.checkpoint->restore(*run));
+  std::vector<StepResult> steps;
+  for (int64_t i = 0; i < question.options.steps; ++i) {
+    MESHPLAN_TRY(const StepResult result, run->step());
+    steps.push_back(result);
+    if (question.checkpoints.empty()) continue;
+    const bool due = question.save_every > 0 && run->next_step() % question.save_every == 0;
+    if (due || i + 1 == question.options.steps) {
+      MESHPLAN_CHECK(save_checkpoint(world, *run, question.checkpoints));
+    }
+  }
+  *report = run->report(world);
+  return steps;
+}
+
+Result<RunAnswer> run_plan(const RunQuestion& question) {
+  MESHPLAN_TRY(const Executable executable, make_executable(question));
+  MESHPLAN_TRY(const RunInputs inputs, open_inputs(executable.question));
+  const auto ranks = static_cast<int>(executable.program.plan.world());
+  std::vector<RankReport> reports(static_cast<size_t>(ranks));
+  std::vector<StepResult> steps;
+  const auto rank_main = [&](World& world) -> Status {
+    RankReport& report = reports[static_cast<size_t>(world.rank())];
+    MESHPLAN_TRY(std::vector<StepResult> mine, train_rank(world, executable, inputs, &report));
+    if (world.rank() == 0) steps = std::move(mine);
+    return Done{};
+  };
+  MESHPLAN_CHECK(run_ranks(ranks, question.world, rank_main));
+  MESHPLAN_TRY(RunAnswer answer, answer_of(executable, std::move(steps), reports));
+  answer.skipped = inputs.skipped;
+  return answer;
+}
+
+}  // namespace meshplan
