@@ -62,8 +62,11 @@ int64_t transient(const std::vector<RunPrice>& runs, size_t i, bool first_of_run
   return bytes;
 }
 
-ChunkBytes chunk_bytes(const std::vector<RunPrice>& runs, int prefetch) {
+/// kept_output: of the chunk's last block, which the next stage has a copy of.
+ChunkBytes chunk_bytes(const std::vector<RunPrice>& runs, int prefetch, bool kept_output) {
   ChunkBytes bytes;
+  const int64_t output =
+      kept_output && !runs.empty() ? runs.back().pass->memory.output : int64_t{0};
   int64_t alive = 0;
   for (size_t i = 0; i < runs.size(); ++i) {
     const BlockMemory& memory = runs[i].pass->memory;
@@ -94,6 +97,8 @@ ChunkBytes chunk_bytes(const std::vector<RunPrice>& runs, int prefetch) {
   }
   bytes.kept_for_weight = held;
   bytes.backward_peak -= bytes.saved;
+  // An output that the sender does not free lives until its backward pass.
+  bytes.saved += output;
   return bytes;
 }
 
@@ -104,7 +109,8 @@ StageMemory stage_memory(const Stage& stage, const PricedKinds& prices, const Tr
   BlockMemory& states = result.states;
   for (const Chunk& chunk : stage.chunks) {
     const std::vector<RunPrice> runs = priced(chunk, prices);
-    result.chunks.push_back(chunk_bytes(runs, trainer.fsdp_prefetch));
+    result.chunks.push_back(
+        chunk_bytes(runs, trainer.fsdp_prefetch, !trainer.deallocate_pipeline_outputs));
     for (const RunPrice& run : runs) {
       const BlockMemory& memory = run.state->memory;
       states.parameters += run.count * memory.parameters;

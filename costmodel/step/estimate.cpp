@@ -163,6 +163,7 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   MemoryEstimate memory =
       memory_of(held, input.shape, plan, trainer, costs.cluster().gpu, constants);
   estimate.peak_memory_bytes = memory.peak_bytes;
+  estimate.reported_memory_bytes = memory.reported_bytes;
   estimate.capacity_bytes = memory.capacity_bytes;
   estimate.peak_stage = memory.stage;
   estimate.memory = std::move(memory.parts);

@@ -36,6 +36,7 @@ Result<StepEstimate> estimate_step(const Model& model, const Plan& plan, const B
 /// Peak device memory of every stage, and of the fullest one the parts.
 struct MemoryEstimate {
   int64_t peak_bytes = 0;
+  int64_t reported_bytes = 0;  ///< by Trainer::memory_report
   int64_t capacity_bytes = 0;
   int stage = 0;
   std::vector<Part> parts;

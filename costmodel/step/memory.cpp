@@ -15,6 +15,30 @@ int64_t communicators(const Plan& plan) {
   return count;
 }
 
+/// Bytes that exist only while the optimizer steps: fp32 copies of 16-bit gradients, and the
+/// temporary of the square root that torch's eager and foreach kernels make of the second moment.
+int64_t step_temporaries(const BlockMemory& states, const Trainer& trainer) {
+  const int64_t moment = bytes_of(trainer.optimizer_moment);
+  const int64_t per_element = 2 * moment + (trainer.master_weights ? 4 : 0);
+  const int64_t elements = states.optimizer / per_element;
+  int64_t bytes = 0;
+  if (trainer.gradient_copy_at_step) bytes += 4 * elements;
+  if (trainer.optimizer != OptimizerKernel::fused) bytes += moment * elements;
+  return bytes;
+}
+
+int64_t reported(const Trainer& trainer, int64_t allocated, int64_t slack, int64_t outside) {
+  switch (trainer.memory_report) {
+    case MemoryReport::allocated:
+      return allocated;
+    case MemoryReport::reserved:
+      return allocated + slack;
+    case MemoryReport::device:
+      break;
+  }
+  return allocated + slack + outside;
+}
+
 }  // namespace
 
 MemoryEstimate memory_of(const std::vector<std::pair<int, const StageMemory*>>& stages,
@@ -31,10 +55,14 @@ MemoryEstimate memory_of(const std::vector<std::pair<int, const StageMemory*>>& 
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;
     const int64_t nccl = groups * trainer.nccl_bytes_per_group;
     const BlockMemory& states = stage->states;
-    const int64_t total = states.parameters + states.gathered + states.gradients +
-                          states.optimizer + activations + slack + libraries + nccl;
+    // Activations are gone when the optimizer steps.
+    const int64_t temporary = std::max(step_temporaries(states, trainer) - activations, int64_t{0});
+    const int64_t allocated = states.parameters + states.gathered + states.gradients +
+                              states.optimizer + activations + temporary;
+    const int64_t total = allocated + slack + libraries + nccl;
     if (total <= result.peak_bytes) continue;
     result.peak_bytes = total;
+    result.reported_bytes = reported(trainer, allocated, slack, libraries + nccl);
     result.stage = index;
     const auto part = [](const char* name, int64_t bytes) {
       return Part{name, static_cast<double>(bytes)};
@@ -43,6 +71,7 @@ MemoryEstimate memory_of(const std::vector<std::pair<int, const StageMemory*>>& 
                     part("gradients", states.gradients),
                     part("optimizer states", states.optimizer),
                     part("activations", activations),
+                    part("step temporaries", temporary),
                     part("allocator slack", slack),
                     part("communicators", nccl),
                     part("context and workspaces", libraries)};

@@ -162,7 +162,7 @@ Result<StepEstimate> settle(const report::Question& question, const PlanFlags& f
   MESHPLAN_TRY(const SearchQuestion q, search_question(question, flags));
   Plan base = question.plan.value_or(Plan{});
   if (!question.plan) base.sequence_parallel = question.trainer.sequence_parallel_default;
-  if (!question.plan) base.gradient = question.trainer.gradient;
+  if (!question.plan) base.gradient = gradient_of(question.trainer, base.compute);
   if (question.plan && q.dp.open() && q.dp_shard.open() && q.tp.open() && q.pp.open() &&
       q.cp.open()) {
     // The file's own degrees stand.

@@ -350,7 +350,7 @@ Plan Walk::plan_of(const PassChoice& choice) const {
   plan.ep = choice.ep;
   plan.etp = choice.etp;
   plan.compute = question_.compute;
-  plan.gradient = question_.trainer.gradient;
+  plan.gradient = gradient_of(question_.trainer, plan.compute);
   plan.layer_split = question_.layer_split;
   return plan;
 }

@@ -133,6 +133,11 @@ void BlockBuilder::weight_gradient(Module module, const Gemm& gemm, BufferId dy,
        {w.gradient}});
 }
 
+BufferId BlockBuilder::kept_in_fp8(BufferId x) {
+  if (context_.plan.compute != DType::fp8 || !context_.trainer.fp8_inputs_kept) return -1;
+  return value(at(x).name + ".fp8", at(x).rows, at(x).cols, DType::fp8);
+}
+
 BufferId BlockBuilder::local(const std::string& name, Module module, BufferId x, const Weight& w,
                              int64_t groups, DType out) {
   const int64_t rows = at(x).rows;
@@ -140,14 +145,16 @@ BufferId BlockBuilder::local(const std::string& name, Module module, BufferId x,
   const BufferId y = value(name, rows, w.rows, type);
   const DType in = context_.plan.compute;
   const Gemm gemm{rows / groups, w.rows, w.cols, groups, Layout::tn, in, type};
-  forward(gemm, module, {x, w.weight}, {y});
+  const BufferId quantised = kept_in_fp8(x);
+  forward(gemm, module, {x, w.weight},
+          quantised >= 0 ? std::vector<BufferId>{y, quantised} : std::vector<BufferId>{y});
   on_backward(module, [=, this] {
     const BufferId dy = gradient_of(y);
     const BufferId dx = value("d." + at(x).name, rows, w.cols, at(x).dtype);
     backward(Gemm{rows / groups, w.cols, w.rows, groups, Layout::nn, in, at(x).dtype}, module,
              {dy, w.weight}, {dx});
-    weight_gradient(module, {w.rows, w.cols, rows / groups, groups, Layout::nt, in, type}, dy, x,
-                    w);
+    weight_gradient(module, {w.rows, w.cols, rows / groups, groups, Layout::nt, in, type}, dy,
+                    quantised >= 0 ? quantised : x, w);
     give(x, dx, module);
   });
   return y;
@@ -159,20 +166,27 @@ BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x
   const int64_t tokens = sp ? at(x).rows * context_.plan.tp : at(x).rows;
   const DType type = out == DType::tf32 ? context_.value() : out;
   const DType in = context_.plan.compute;
-  const auto gather = [=, this](Phase phase, const std::string& gathered) {
-    const BufferId whole = value(gathered, tokens, w.cols, at(x).dtype);
-    block_.ops(phase).push_back(collective(CollectiveOp::all_gather, Group::tp, x, whole, module));
+  const auto gather = [=, this](Phase phase, BufferId from, const std::string& gathered) {
+    const BufferId whole = value(gathered, tokens, w.cols, at(from).dtype);
+    block_.ops(phase).push_back(
+        collective(CollectiveOp::all_gather, Group::tp, from, whole, module));
     return whole;
   };
-  const BufferId xg = sp ? gather(Phase::forward, at(x).name + ".gathered") : x;
+  const BufferId xg = sp ? gather(Phase::forward, x, at(x).name + ".gathered") : x;
   const BufferId y = value(name, tokens, w.rows, type);
   std::vector<BufferId> operands{xg, w.weight};
   if (bias_weight >= 0) operands.push_back(bias_weight);
-  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, type}, module, operands, {y});
+  const BufferId quantised = kept_in_fp8(x);
+  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, type}, module, operands,
+          quantised >= 0 ? std::vector<BufferId>{y, quantised} : std::vector<BufferId>{y});
   on_backward(module, [=, this] {
     const BufferId dy = gradient_of(y);
     // The gathered input is not kept: it is gathered again (Korthikanti et al. 2022, 4.2.2).
-    const BufferId again = sp ? gather(Phase::backward, at(x).name + ".gathered again") : x;
+    // Trainers that gather outside of the product keep what they gathered.
+    const bool keeps = sp && !context_.trainer.sequence_gathered_again;
+    BufferId again = keeps ? xg : x;
+    if (quantised >= 0) again = quantised;
+    if (sp && !keeps) again = gather(Phase::backward, again, at(x).name + ".gathered again");
     BufferId dx = value("d." + at(x).name + ".whole", tokens, w.cols, at(x).dtype);
     backward(Gemm{tokens, w.cols, w.rows, 1, Layout::nn, in, at(x).dtype}, module, {dy, w.weight},
              {dx});
@@ -200,8 +214,10 @@ BufferId BlockBuilder::row(const std::string& name, Module module, BufferId x, c
   const int64_t own = sp ? tokens / context_.plan.tp : tokens;
   const DType in = context_.plan.compute;
   const BufferId partial = value(name + ".partial", tokens, w.rows);
-  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, context_.value()}, module, {x, w.weight},
-          {partial});
+  const BufferId quantised = kept_in_fp8(x);
+  forward(
+      Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, context_.value()}, module, {x, w.weight},
+      quantised >= 0 ? std::vector<BufferId>{partial, quantised} : std::vector<BufferId>{partial});
   const BufferId y = value(name, own, w.rows);
   block_.ops(Phase::forward)
       .push_back(collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
@@ -217,8 +233,8 @@ BufferId BlockBuilder::row(const std::string& name, Module module, BufferId x, c
     const BufferId dx = value("d." + at(x).name, tokens, w.cols, at(x).dtype);
     backward(Gemm{tokens, w.cols, w.rows, 1, Layout::nn, in, at(x).dtype}, module, {dy, w.weight},
              {dx});
-    weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, context_.value()}, dy, x,
-                    w);
+    weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, context_.value()}, dy,
+                    quantised >= 0 ? quantised : x, w);
     give(x, dx, module);
   });
   return y;
@@ -254,13 +270,20 @@ BufferId BlockBuilder::norm(const std::string& name, const std::string& hf, Modu
                      (trainer.fused_norm_recomputed || context_.plan.recompute != Recompute::full);
   std::vector<BufferId> in{x, w.weight};
   if (has_bias) in.push_back(b.weight);
-  forward(Norm{Pass::forward, type, rows, cols, fused}, module, in, {y, statistics});
+  // RMSNorm of single torch operations keeps its input in fp32 and the normalised values, too.
+  std::vector<BufferId> made{y, statistics};
+  if (!fused && type == NormType::rms) {
+    made.push_back(value(name + ".fp32", at(x).rows, at(x).cols, DType::fp32));
+    made.push_back(value(name + ".normalised", at(x).rows, at(x).cols));
+  }
+  forward(Norm{Pass::forward, type, rows, cols, fused}, module, in, made);
   on_backward(module, [=, this] {
     const BufferId dx = value("d." + at(x).name, at(x).rows, at(x).cols, at(x).dtype);
     std::vector<BufferId> out{dx, w.gradient};
     if (has_bias) out.push_back(b.gradient);
-    backward(Norm{Pass::backward, type, rows, cols, fused}, module,
-             {gradient_of(y), x, w.weight, statistics}, out);
+    std::vector<BufferId> read{gradient_of(y), x, w.weight};
+    read.insert(read.end(), made.begin() + 1, made.end());
+    backward(Norm{Pass::backward, type, rows, cols, fused}, module, read, out);
     give(x, dx, module);
   });
   return y;
@@ -297,10 +320,18 @@ BufferId BlockBuilder::activation(const std::string& name, Module module, Buffer
                                   ActivationType type, int64_t rows, int64_t cols) {
   const BufferId y = value(name, rows, cols);
   const bool fused = context_.trainer.fused_bias_activation;
-  forward(Activate{Pass::forward, type, rows, cols, fused}, module, {x}, {y});
+  // Separate kernels for the activation and its product with the gate: the product keeps both.
+  std::vector<BufferId> out{y}, kept{x};
+  if (!fused && at(x).cols == 2 * cols) {
+    out.push_back(value(name + ".gate", rows, cols));
+    kept.push_back(out.back());
+  }
+  forward(Activate{Pass::forward, type, rows, cols, fused}, module, {x}, out);
   on_backward(module, [=, this] {
     const BufferId dx = value("d." + at(x).name, at(x).rows, at(x).cols, at(x).dtype);
-    backward(Activate{Pass::backward, type, rows, cols, fused}, module, {gradient_of(y), x}, {dx});
+    std::vector<BufferId> in{gradient_of(y)};
+    in.insert(in.end(), kept.begin(), kept.end());
+    backward(Activate{Pass::backward, type, rows, cols, fused}, module, in, {dx});
     give(x, dx, module);
   });
   return y;

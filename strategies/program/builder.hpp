@@ -98,6 +98,9 @@ class BlockBuilder {
   Block finish(bool recompute_all);
 
  private:
+  /// The copy of a product's input that its weight gradient reads, where that is kept in 8 bit;
+  /// else -1.
+  BufferId kept_in_fp8(BufferId x);
   Op collective(CollectiveOp op, Group group, BufferId in, BufferId out, Module module) const;
 
   const LowerContext& context_;

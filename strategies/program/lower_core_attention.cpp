@@ -148,7 +148,11 @@ struct Core {
     const int64_t longest = context().trainer.fused_softmax_max_sequence;
     const bool fused = context().trainer.fused_softmax && (longest == 0 || s <= longest);
     builder.forward(BatchedGemm{batch, s, s, d}, kModule, {q, k}, {scores});
-    builder.forward(Softmax{Pass::forward, batch * s, s, fused}, kModule, {scores}, {p});
+    // torch's softmax in fp32 keeps its own result beside the one in the compute type.
+    const bool wide = !fused && builder.at(p).dtype != DType::fp32;
+    const BufferId kept = wide ? builder.value("probabilities.fp32", batch * s, s, DType::fp32) : p;
+    builder.forward(Softmax{Pass::forward, batch * s, s, fused}, kModule, {scores},
+                    wide ? std::vector<BufferId>{p, kept} : std::vector<BufferId>{p});
     BufferId used = p, mask = -1;
     if (dropped) {
       used = builder.value("probabilities.dropped", batch * s, s);
@@ -157,7 +161,7 @@ struct Core {
                       kModule, {p}, {used, mask});
     }
     builder.forward(BatchedGemm{batch, s, dv_cols, s}, kModule, {used, v}, {o});
-    builder.on_backward(kModule, [*this, batch, s, d, dv_cols, p, used, mask, elements, bytes,
+    builder.on_backward(kModule, [*this, batch, s, d, dv_cols, p, kept, used, mask, elements, bytes,
                                   fused] {
       const BufferId grad = builder.gradient_of(o);
       const BufferId dv = like("dv", v), dp = like("d.probabilities", p);
@@ -170,7 +174,7 @@ struct Core {
                          kModule, {dp, mask}, {dpd});
       }
       const BufferId ds = like("d.scores", p);
-      builder.backward(Softmax{Pass::backward, batch * s, s, fused}, kModule, {dpd, p}, {ds});
+      builder.backward(Softmax{Pass::backward, batch * s, s, fused}, kModule, {dpd, kept}, {ds});
       const BufferId dq = like("dq", q), dk = like("dk", k);
       builder.backward(BatchedGemm{batch, s, d, s}, kModule, {ds, k}, {dq});
       builder.backward(BatchedGemm{batch, s, d, s}, kModule, {ds, q}, {dk});

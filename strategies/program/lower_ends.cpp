@@ -75,11 +75,33 @@ Block lower_embedding(const LowerContext& context) {
 
 namespace {
 
-/// Loss over this rank's part of the vocabulary; its gradient replaces the logits.
+/// Logits of the whole vocabulary on every tensor-parallel rank; the gradient of a rank's own part
+/// is a slice.
+BufferId gather_logits(BlockBuilder& builder, BufferId logits) {
+  const Buffer own = builder.at(logits);
+  const int64_t vocab = own.cols * builder.context().plan.tp;
+  const BufferId whole = builder.value("logits.gathered", own.rows, vocab, own.dtype);
+  const Buffer gathered = builder.at(whole);
+  builder.forward(Collective{CollectiveOp::all_gather, Group::tp, gathered.bytes(), gathered.dtype},
+                  Module::loss, {logits}, {whole});
+  builder.on_backward(Module::loss, [&builder, logits, whole, own] {
+    const BufferId slice = builder.value("d.logits.own", own.rows, own.cols, own.dtype);
+    builder.backward(Elementwise{ElementwiseKind::copy, own.elements(), own.bytes(), own.bytes()},
+                     Module::loss, {builder.gradient_of(whole)}, {slice});
+    builder.give(logits, slice, Module::loss);
+  });
+  return whole;
+}
+
+/// Loss over the part of the vocabulary that this rank has logits of. In place, the gradient
+/// replaces the (fp32) logits. torch's cross_entropy writes the log-probabilities, frees the fp32
+/// logits, and its backward pass holds the log-probabilities, their gradient and that of the logits
+/// at once.
 void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
   const LowerContext& context = builder.context();
   const int64_t tokens = builder.at(logits).rows, vocab = builder.at(logits).cols;
   const bool fused = context.trainer.fused_cross_entropy;
+  const bool in_place = fused || context.trainer.loss_in_place;
   const bool copy =
       !fused && context.trainer.logits == DType::fp32 && builder.at(logits).dtype != DType::fp32;
   BufferId used = logits;
@@ -95,29 +117,43 @@ void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
     return CrossEntropy{which, tokens, vocab, builder.at(used).dtype, fused};
   };
   const auto reduce = [&](int64_t columns, bool maximum) {
-    if (context.plan.tp == 1) return;
+    if (context.plan.tp == 1 || context.trainer.logits_gathered) return;
     builder.forward(
         Collective{CollectiveOp::all_reduce, Group::tp, tokens * columns * 4, DType::fp32, maximum},
         Module::loss, {stats}, {stats});
   };
   builder.forward(part(CrossEntropy::Part::maximum), Module::loss, {used}, {stats});
   reduce(1, true);
-  builder.forward(part(CrossEntropy::Part::sum), Module::loss, {used, targets, stats}, {stats});
+  BufferId kept = used;  // by the backward pass
+  std::vector<BufferId> sums{stats};
+  if (!in_place) {
+    kept = builder.value("log-probabilities", tokens, vocab, builder.at(used).dtype);
+    sums.push_back(kept);
+  }
+  builder.forward(part(CrossEntropy::Part::sum), Module::loss, {used, targets, stats}, sums);
   reduce(2, false);
   builder.forward(part(CrossEntropy::Part::loss), Module::loss, {stats}, {loss});
   const CrossEntropy gradient = part(CrossEntropy::Part::gradient);
-  builder.on_backward(Module::loss, [&builder, logits, targets, used, stats, gradient, copy] {
-    builder.backward(gradient, Module::loss, {used, targets, stats}, {used});
-    BufferId d = used;
-    if (copy) {
-      const Buffer from = builder.at(logits);
-      d = builder.value("d.logits", from.rows, from.cols, from.dtype);
-      builder.backward(Elementwise{ElementwiseKind::cast, from.elements(), builder.at(used).bytes(),
-                                   from.bytes()},
-                       Module::loss, {used}, {d});
-    }
-    builder.give(logits, d, Module::loss);
-  });
+  builder.on_backward(
+      Module::loss, [&builder, logits, targets, kept, stats, gradient, copy, in_place] {
+        const Buffer from = builder.at(kept);
+        BufferId d = kept;
+        std::vector<BufferId> out{d};
+        if (!in_place) {
+          d = builder.value("d.logits.fp32", from.rows, from.cols, from.dtype);
+          out = {d, builder.value("d.log-probabilities", from.rows, from.cols, from.dtype)};
+        }
+        builder.backward(gradient, Module::loss, {kept, targets, stats}, out);
+        if (copy) {
+          const Buffer to = builder.at(logits);
+          const BufferId cast = builder.value("d.logits", to.rows, to.cols, to.dtype);
+          builder.backward(
+              Elementwise{ElementwiseKind::cast, to.elements(), builder.at(d).bytes(), to.bytes()},
+              Module::loss, {d}, {cast});
+          d = cast;
+        }
+        builder.give(logits, d, Module::loss);
+      });
 }
 
 }  // namespace
@@ -136,7 +172,8 @@ Block lower_head(const LowerContext& context) {
   // On one stage the head is the embedding's table itself.
   if (model.tied_embeddings && plan.pp == 1) builder.tie_last_parameter();
   const BufferId logits = builder.column("logits", Module::head, y, w);
-  lower_loss(builder, logits, targets);
+  const bool gathered = context.trainer.logits_gathered && plan.tp > 1;
+  lower_loss(builder, gathered ? gather_logits(builder, logits) : logits, targets);
   return builder.finish(false);
 }
 

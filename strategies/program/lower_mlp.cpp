@@ -84,8 +84,10 @@ struct Experts {
       back.pass = Pass::backward;
       const BufferId dp = builder.value("d.permuted", rows, hidden);
       const BufferId dgates = builder.value("d.gates", route.tokens, route.top_k, DType::fp32);
-      builder.backward(back, Module::combine, {builder.gradient_of(y), permuted, gates, routing},
-                       {dp, dgates});
+      // Gates that weigh the activation get their gradient there, so the output is not kept.
+      std::vector<BufferId> in{builder.gradient_of(y), permuted, gates, routing};
+      if (builder.context().trainer.moe_gates_in_activation) in.erase(in.begin() + 1);
+      builder.backward(back, Module::combine, in, {dp, dgates});
       builder.give(permuted, dp, Module::combine);
       builder.give(gates, dgates, Module::combine);
     });

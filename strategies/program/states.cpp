@@ -101,6 +101,10 @@ class StateLayout {
       flat.gradient_shard = add_shard(prefix + "gradients.shard", BufferClass::gradient,
                                       plan().gradient, own, flat.gradient);
     }
+    if (context_.trainer.autograd_gradients_kept && !sharded_gradients &&
+        bytes_of(plan().gradient) > bytes_of(value)) {
+      add(prefix + "gradients.autograd", BufferClass::gradient, value, flat.elements);
+    }
     const DType moment = context_.trainer.optimizer_moment;
     if (value != DType::fp32 && context_.trainer.master_weights) {
       flat.master = add(prefix + "master", BufferClass::optimizer, DType::fp32, own);

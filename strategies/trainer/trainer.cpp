@@ -47,6 +47,11 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.fused_norm_recomputed = map.boolean("fused_norm_recomputed", t.fused_norm_recomputed);
   t.fused_rope = map.boolean("fused_rope", t.fused_rope);
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
+  t.loss_in_place = map.boolean("loss_in_place", t.loss_in_place);
+  t.logits_gathered = map.boolean("logits_gathered", t.logits_gathered);
+  t.sequence_gathered_again = map.boolean("sequence_gathered_again", t.sequence_gathered_again);
+  t.fp8_inputs_kept = map.boolean("fp8_inputs_kept", t.fp8_inputs_kept);
+  t.moe_gates_in_activation = map.boolean("moe_gates_in_activation", t.moe_gates_in_activation);
   t.compiled = map.boolean("compiled", t.compiled);
   t.dropout = map.boolean("dropout", t.dropout);
   t.activation_recomputed = map.boolean("activation_recomputed", t.activation_recomputed);
@@ -68,6 +73,8 @@ Status read_formats(MapReader map, Trainer& t) {
       t.compute.push_back(*type);
   }
   t.gradient = format(map, "gradient", t.gradient);
+  t.gradient_bf16 = format(map, "gradient_bf16", t.gradient);
+  t.autograd_gradients_kept = map.boolean("autograd_gradients_kept", t.autograd_gradients_kept);
   t.reduce = format(map, "reduce", t.reduce);
   t.master_weights = map.boolean("master_weights", t.master_weights);
   t.optimizer_moment = format(map, "optimizer_moment", t.optimizer_moment);
@@ -108,6 +115,10 @@ Status read_memory(MapReader map, Trainer& t) {
   t.deallocate_pipeline_outputs = map.boolean("deallocate_pipeline_outputs", true);
   t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);
   t.gradient_copy_at_step = map.boolean("gradient_copy_at_step", t.gradient_copy_at_step);
+  const std::string report = map.choice("report", {"allocated", "reserved", "device"}, "allocated");
+  t.memory_report = report == "allocated"  ? MemoryReport::allocated
+                    : report == "reserved" ? MemoryReport::reserved
+                                           : MemoryReport::device;
   t.allocator_slack = map.number("allocator_slack_share", t.allocator_slack);
   t.context_bytes = map.integer("context_bytes", t.context_bytes);
   t.workspace_bytes = map.integer("workspace_bytes", t.workspace_bytes);
@@ -165,6 +176,11 @@ Result<Trainer> read_trainer(const std::string& path) {
   MESHPLAN_CHECK(read_plans(file.map("plans"), t));
   MESHPLAN_CHECK(file.finish());
   return t;
+}
+
+DType gradient_of(const Trainer& trainer, DType compute) {
+  if (compute == DType::fp32 || compute == DType::tf32) return DType::fp32;
+  return compute == DType::bf16 || compute == DType::fp8 ? trainer.gradient_bf16 : trainer.gradient;
 }
 
 Result<std::vector<Trainer>> all_trainers() {

@@ -21,6 +21,9 @@ enum class AttentionKernel { materialised, flash };  ///< scores in memory, or t
 /// flash1, triton: FlashAttention 1 and its Triton version, in use until autumn 2023.
 enum class FlashKernel { latest, flash2, triton, flash1 };
 enum class OptimizerKernel { eager, foreach_, fused };
+/// What a run of the trainer prints as its memory: live tensors, what the caching allocator holds,
+/// or all that the device reports as used.
+enum class MemoryReport { allocated, reserved, device };
 enum class HostClass { eager, compiled, graph, native };  ///< who issues the kernels, see host.yaml
 /// none: exposed; bulk: input- or weight-gradient product beside the collective; ring: collective
 /// in chunks beside the product that makes or needs it.
@@ -44,7 +47,15 @@ struct Trainer {
   bool fused_norm = true;
   bool fused_norm_recomputed = true;  ///< that kernel works inside a checkpointed block
   bool fused_rope = true;
-  bool fused_cross_entropy = false;      ///< softmax and loss without an fp32 copy of the logits
+  bool fused_cross_entropy = false;  ///< softmax and loss without an fp32 copy of the logits
+  bool loss_in_place = true;  ///< unfused loss turns the fp32 logits into their gradient in place
+                              ///< (Megatron-LM); false: log-probabilities and two fp32
+                              ///< gradients are tensors of their own (torch cross_entropy)
+  bool logits_gathered = false;  ///< every tensor-parallel rank has the whole vocabulary's logits
+  bool sequence_gathered_again = true;   ///< sequence parallelism keeps a rank's own tokens of a
+                                         ///< product's input and gathers them again backward
+  bool fp8_inputs_kept = true;           ///< fp8 products keep their input in fp8; false: in 16 bit
+  bool moe_gates_in_activation = false;  ///< gates weigh the experts' activation, not their output
   bool compiled = false;                 ///< torch.compile: element-wise chains become one kernel
   bool dropout = false;                  ///< hidden and attention dropout masks are made and kept
   bool activation_recomputed = false;    ///< the MLP's product is made again in its backward kernel
@@ -54,10 +65,12 @@ struct Trainer {
 
   // Number formats.
   std::vector<DType> compute = {DType::bf16, DType::fp16};  ///< what products may be done in
-  DType gradient = DType::fp32;  ///< what weight gradients are accumulated in
-  DType reduce = DType::fp32;    ///< what gradients are reduced in
-  bool master_weights = true;    ///< fp32 copy beside 16-bit weights; false with fp32 moments: the
-                                 ///< (sharded) weights are fp32 themselves and are cast when used
+  DType gradient = DType::fp32;          ///< what weight gradients are accumulated in
+  DType gradient_bf16 = DType::fp32;     ///< the same where products are in bf16
+  bool autograd_gradients_kept = false;  ///< 16-bit gradients stay beside an fp32 accumulation
+  DType reduce = DType::fp32;            ///< what gradients are reduced in
+  bool master_weights = true;  ///< fp32 copy beside 16-bit weights; false with fp32 moments: the
+                               ///< (sharded) weights are fp32 themselves and are cast when used
   DType optimizer_moment = DType::fp32;
   DType logits = DType::fp32;  ///< what the loss is computed in
   bool pad_vocabulary = true;  ///< to a multiple of 128 * tp
@@ -89,6 +102,7 @@ struct Trainer {
   bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or
                                           ///< per-op policy (torchtitan: every second product)
   bool gradient_copy_at_step = false;     ///< fp32 copy of 16-bit gradients while stepping
+  MemoryReport memory_report = MemoryReport::allocated;
   double allocator_slack = 0.03;          ///< fragmentation as a share of activations (assumed)
   int64_t context_bytes = 900LL << 20;    ///< CUDA context and libraries
   int64_t workspace_bytes = 256LL << 20;  ///< cuBLAS, cuDNN
@@ -106,6 +120,9 @@ struct Trainer {
   bool optimizer_offload = true;
   std::vector<std::string> rules;  ///< ids of the rules it imposes, see strategies/rules
 };
+
+/// What weight gradients are accumulated in when products are done in `compute`.
+DType gradient_of(const Trainer& trainer, DType compute);
 
 /// By id or alias; ErrorKind::usage with the nearest known id otherwise.
 Result<Trainer> find_trainer(const std::string& id);

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <string_view>
 #include <utility>
 
 #include "validate/published/mapping.hpp"
@@ -76,6 +78,24 @@ class Caches {
   std::map<std::string, Result<std::shared_ptr<const Cluster>>> clusters_;
 };
 
+/// Bytes of one unit of measured_peak_mem_gb. The column is meant in 1e9 bytes, but where the notes
+/// say that it is in GiB the source's figure was taken as printed.
+double memory_unit(std::string_view notes) {
+  while (!notes.empty()) {
+    const std::string_view note = notes.substr(0, notes.find(';'));
+    notes.remove_prefix(std::min(notes.size(), note.size() + 1));
+    const size_t unit = std::min(note.find("GiB"), note.find("MB as printed /1024"));
+    if (unit == std::string_view::npos || note.find("converted") != std::string_view::npos)
+      continue;
+    // "65.97 GiB" is a figure of its own beside the column.
+    const size_t before = unit == 0 ? unit : note.find_last_not_of(' ', unit - 1);
+    if (unit > 0 && before != std::string_view::npos && note[before] >= '0' && note[before] <= '9')
+      continue;
+    return 1024.0 * 1024 * 1024;
+  }
+  return 1e9;
+}
+
 class CaseReader {
  public:
   CaseReader(const CsvTable& table, const Mapping& mapping)
@@ -142,7 +162,8 @@ class CaseReader {
     out.tflops_per_gpu = positive("measured_tflops_per_gpu");
     out.mfu = positive("measured_mfu");
     out.tokens_per_s_per_gpu = positive("measured_tokens_per_s_per_gpu");
-    if (const auto gb = positive("measured_peak_mem_gb")) out.peak_memory_bytes = *gb * 1e9;
+    if (const auto gb = positive("measured_peak_mem_gb"))
+      out.peak_memory_bytes = *gb * memory_unit(table_.cell(record, "notes"));
   }
 
   Status ask(QuestionRow& row, Question& out) {

@@ -168,9 +168,9 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
     text = defaults.precision;
     question.chosen.push_back(fmt::format("precision: not stated; {}", text));
   }
-  plan.gradient = question.trainer.gradient;
   if (text.empty()) {
     plan.compute = question.cluster->gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
+    plan.gradient = gradient_of(question.trainer, plan.compute);
     question.chosen.push_back(fmt::format("precision: not stated; {}", name_of(plan.compute)));
     return Done{};
   }
@@ -179,7 +179,7 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
   if (four_bit) question.chosen.emplace_back("precision: fp4 products are priced as fp8");
   if (plan.compute == DType::tf32 && question.cluster->gpu.tf32_flops_per_s <= 0)
     plan.compute = DType::fp32;
-  if (plan.compute == DType::fp32 || plan.compute == DType::tf32) plan.gradient = DType::fp32;
+  plan.gradient = gradient_of(question.trainer, plan.compute);
   return Done{};
 }
 

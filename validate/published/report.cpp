@@ -127,7 +127,7 @@ ScoredRow scored(const PublishedCase& one) {
   row.measured_bytes = c.measured.peak_memory_bytes;
   if (one.prediction) {
     row.predicted_step_s = one.prediction->estimate.step_s;
-    row.predicted_bytes = static_cast<double>(one.prediction->estimate.peak_memory_bytes);
+    row.predicted_bytes = static_cast<double>(one.prediction->estimate.reported_memory_bytes);
     row.fits = one.prediction->estimate.fits;
   }
   return row;
