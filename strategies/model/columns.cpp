@@ -39,6 +39,9 @@ void override_with(const ModelColumns& c, Model& m) {
   if (c.layers && *c.layers != counted) {
     assume(m, fmt::format("cut to {} of {} layers", *c.layers, counted));
     m.layers = std::max<int64_t>(1, m.layers * *c.layers / counted);
+    // A model that is cut in depth keeps its kinds of layers: the share of dense ones, rounded up.
+    if (m.moe && *c.layers < counted)
+      m.moe->first_dense_layers = (m.moe->first_dense_layers * *c.layers + counted - 1) / counted;
     if (m.moe && m.moe->first_dense_layers >= m.layers) m.moe->first_dense_layers = m.layers - 1;
   }
   m.vocabulary = c.vocabulary.value_or(m.vocabulary);

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/program/builder.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 namespace meshplan {
+namespace {
+
+constexpr int64_t kAdapterRank = 32;  ///< assumed, see states.cpp
+
+}  // namespace
 
 DType LowerContext::value() const {
   switch (plan.compute) {
@@ -115,6 +121,9 @@ void BlockBuilder::weight_gradient(Module module, const Gemm& gemm, BufferId dy,
                                    const Weight& w) {
   const Phase phase = context_.split_weight_gradient() ? Phase::weight : Phase::backward;
   Gemm product = gemm;
+  // Adapters keep the product's input like its weight gradient would; of that product only a thin
+  // slice is left.
+  if (context_.trainer.adapters_only) product.m = std::min(product.m, kAdapterRank);
   product.accumulate = context_.trainer.wgrad_accumulation_fused;
   if (product.accumulate) {
     product.out = context_.plan.gradient;

@@ -124,6 +124,24 @@ Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan
   return split;
 }
 
+std::vector<int> layers_by_cost(const Model& model, int stages) {
+  // A layer's products and the head's, in multiplications per token.
+  const double h = static_cast<double>(model.hidden);
+  const double heads = static_cast<double>(model.heads * model.head_dim) * 2 +
+                       static_cast<double>(model.kv_heads * model.head_dim) * 2;
+  const double mlp = static_cast<double>(model.intermediate) * (is_gated(model.activation) ? 3 : 2);
+  const double layer = h * (heads + mlp), head = h * static_cast<double>(model.vocabulary);
+  const double total = layer * static_cast<double>(model.layers) + head;
+  std::vector<int> split(static_cast<size_t>(stages), 0);
+  int stage = 0;
+  for (int i = 0; i < model.layers; ++i) {
+    ++split[static_cast<size_t>(stage)];
+    // A stage is closed by the layer that carries it beyond its share.
+    if (layer * (i + 1) > total * (stage + 1) / stages && stage + 1 < stages) ++stage;
+  }
+  return split;
+}
+
 Result<BlockLayout> lay_out_blocks(const Model& model, const Plan& plan, int64_t micro_batches) {
   MESHPLAN_TRY(const std::vector<int> split, layers_per_virtual_stage(model, plan));
   BlockLayout layout;

@@ -20,6 +20,10 @@ When reduce_when(const LowerContext& context) {
   return plan.zero >= 2 ? When::each_micro_batch : When::last_micro_batch;
 }
 
+/// Adapters of rank 32 beside every product of a layer have about one percent of its parameters:
+/// 32 (1/rows + 1/columns) of a matrix (Hu et al. 2021); the rank is assumed.
+constexpr double kAdapterShare = 0.01;
+
 class StateLayout {
  public:
   StateLayout(const LowerContext& context, Block& block) : context_(context), block_(block) {}
@@ -44,6 +48,7 @@ class StateLayout {
     const int64_t ranks = size_of(flat.shard, plan());
     const int64_t own = (flat.used_elements + ranks - 1) / ranks;
     flat.elements = own * ranks;
+    trained_ = context_.trainer.adapters_only ? kAdapterShare : 1;
     buffers(flat, own, experts ? "experts." : "");
     for (const Parameter& parameter : block_.parameters) {
       if (parameter.expert != experts || parameter.tied) continue;
@@ -57,6 +62,11 @@ class StateLayout {
 
  private:
   const Plan& plan() const { return context_.plan; }
+
+  /// Of `elements`, those that have gradients and optimizer states.
+  int64_t trained(int64_t elements) const {
+    return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(elements) * trained_));
+  }
 
   BufferId add(const std::string& name, BufferClass kind, DType type, int64_t elements) {
     block_.buffers.push_back({name, kind, type, 1, elements});
@@ -96,21 +106,21 @@ class StateLayout {
     if (sharded_gradients) {
       block_.buffer(flat.gradient).transient = true;
       flat.gradient_shard =
-          add(prefix + "gradients.shard", BufferClass::gradient, plan().gradient, own);
+          add(prefix + "gradients.shard", BufferClass::gradient, plan().gradient, trained(own));
     } else {
       flat.gradient_shard = add_shard(prefix + "gradients.shard", BufferClass::gradient,
                                       plan().gradient, own, flat.gradient);
     }
     if (context_.trainer.autograd_gradients_kept && !sharded_gradients &&
         bytes_of(plan().gradient) > bytes_of(value)) {
-      add(prefix + "gradients.autograd", BufferClass::gradient, value, flat.elements);
+      add(prefix + "gradients.autograd", BufferClass::gradient, value, trained(flat.elements));
     }
     const DType moment = context_.trainer.optimizer_moment;
     if (value != DType::fp32 && context_.trainer.master_weights) {
-      flat.master = add(prefix + "master", BufferClass::optimizer, DType::fp32, own);
+      flat.master = add(prefix + "master", BufferClass::optimizer, DType::fp32, trained(own));
     }
-    flat.moment1 = add(prefix + "moment1", BufferClass::optimizer, moment, own);
-    flat.moment2 = add(prefix + "moment2", BufferClass::optimizer, moment, own);
+    flat.moment1 = add(prefix + "moment1", BufferClass::optimizer, moment, trained(own));
+    flat.moment2 = add(prefix + "moment2", BufferClass::optimizer, moment, trained(own));
     if (plan().optimizer_offload) {
       for (const BufferId id : {flat.master, flat.moment1, flat.moment2}) {
         if (id >= 0) block_.buffer(id).on_host = true;
@@ -144,18 +154,18 @@ class StateLayout {
     if (plan().zero == 1 && context_.trainer.zero1_all_reduces) {
       for (const Group group : {flat.shard, flat.replicate}) {
         collective(Phase::reduce, CollectiveOp::all_reduce, group, flat.gradient, flat.gradient,
-                   flat.elements, reduce);
+                   trained(flat.elements), reduce);
       }
     } else if (plan().zero >= 1) {
       collective(Phase::reduce, CollectiveOp::reduce_scatter, flat.shard, flat.gradient,
-                 flat.gradient_shard, flat.elements, reduce);
+                 flat.gradient_shard, trained(flat.elements), reduce);
       collective(Phase::reduce, CollectiveOp::all_reduce, flat.replicate, flat.gradient_shard,
-                 flat.gradient_shard, own, reduce);
+                 flat.gradient_shard, trained(own), reduce);
     } else {
       collective(Phase::reduce, CollectiveOp::all_reduce, flat.replicate, flat.gradient,
-                 flat.gradient, flat.elements, reduce);
+                 flat.gradient, trained(flat.elements), reduce);
     }
-    update(flat, own);
+    update(flat, trained(own));
   }
 
   void update(const FlatState& flat, int64_t own) {
@@ -182,6 +192,7 @@ class StateLayout {
 
   const LowerContext& context_;
   Block& block_;
+  double trained_ = 1;
 };
 
 }  // namespace

@@ -114,6 +114,7 @@ Status read_memory(MapReader map, Trainer& t) {
   t.sequence_parallel_default = map.boolean("sequence_parallel_default", true);
   t.deallocate_pipeline_outputs = map.boolean("deallocate_pipeline_outputs", true);
   t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);
+  t.split_by_cost = map.boolean("split_by_cost", t.split_by_cost);
   t.gradient_copy_at_step = map.boolean("gradient_copy_at_step", t.gradient_copy_at_step);
   const std::string report = map.choice("report", {"allocated", "reserved", "device"}, "allocated");
   t.memory_report = report == "allocated"  ? MemoryReport::allocated

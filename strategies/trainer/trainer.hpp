@@ -60,6 +60,8 @@ struct Trainer {
   bool dropout = false;                  ///< hidden and attention dropout masks are made and kept
   bool activation_recomputed = false;    ///< the MLP's product is made again in its backward kernel
                                          ///< instead of being kept (xformers SwiGLU)
+  bool adapters_only = false;  ///< of a question, not of a file: the model's weights are frozen,
+                               ///< low-rank adapters beside its products are trained
   bool wgrad_accumulation_fused = true;  ///< weight gradient added by the product (beta = 1)
   OptimizerKernel optimizer = OptimizerKernel::fused;
 
@@ -101,7 +103,9 @@ struct Trainer {
   bool deallocate_pipeline_outputs = true;
   bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or
                                           ///< per-op policy (torchtitan: every second product)
-  bool gradient_copy_at_step = false;     ///< fp32 copy of 16-bit gradients while stepping
+  bool split_by_cost = false;  ///< layers go to pipeline stages by their share of the parameters
+                               ///< that multiply, the head's included; false: equal numbers
+  bool gradient_copy_at_step = false;  ///< fp32 copy of 16-bit gradients while stepping
   MemoryReport memory_report = MemoryReport::allocated;
   double allocator_slack = 0.03;          ///< fragmentation as a share of activations (assumed)
   int64_t context_bytes = 900LL << 20;    ///< CUDA context and libraries

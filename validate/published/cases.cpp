@@ -25,7 +25,12 @@ class Caches {
     const std::string stated = row.text("trainer");
     if (!stated.empty()) {
       const Result<Trainer>& found = by_id(stated);
-      if (found.ok()) return found;
+      if (found.ok()) {
+        const std::string id = mapping_.generation_of(found->id, row.text("framework"));
+        if (id == found->id) return found;
+        chosen.push_back(fmt::format("trainer: {} by the framework's words", id));
+        return by_id(id);
+      }
     }
     std::string id = mapping_.trainer_by_framework(row.text("framework"));
     if (!id.empty()) {
@@ -173,7 +178,7 @@ class CaseReader {
     MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus));
     for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"}) {
       if (lower_case(row.text(column)).find("lora") == std::string::npos) continue;
-      out.adapters_only = true;
+      out.adapters_only = out.trainer.adapters_only = true;
       out.chosen.emplace_back("low-rank adapters are trained, the model's weights are frozen");
       break;
     }

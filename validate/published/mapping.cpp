@@ -42,6 +42,12 @@ Result<Mapping> Mapping::read(const std::string& path) {
     out.frameworks_.push_back({entry.text("contains"), entry.text("trainer")});
     MESHPLAN_CHECK(entry.finish());
   }
+  for (MapReader& entry : file.maps("generations")) {
+    out.generations_.push_back(
+        {entry.text("trainer"), entry.text("framework"), entry.text("generation")});
+    entry.text("source");
+    MESHPLAN_CHECK(entry.finish());
+  }
   for (MapReader& entry : file.maps("models")) {
     out.models_.push_back({entry.text("starts"), entry.text("like")});
     MESHPLAN_CHECK(entry.finish());
@@ -82,6 +88,14 @@ std::string Mapping::trainer_by_framework(std::string_view framework) const {
     if (words.find(pair.word) != std::string::npos) return pair.value;
   }
   return "";
+}
+
+std::string Mapping::generation_of(const std::string& trainer, std::string_view framework) const {
+  const std::string words = lower_case(framework);
+  for (const Generation& entry : generations_) {
+    if (entry.trainer == trainer && words.find(entry.word) != std::string::npos) return entry.id;
+  }
+  return trainer;
 }
 
 const TrainerDefaults& Mapping::defaults_of(const std::string& trainer) const {

@@ -31,6 +31,8 @@ class Mapping {
   std::string family_of(const std::string& source) const;
   /// Trainer id by the words of `framework`; "" when nothing matches.
   std::string trainer_by_framework(std::string_view framework) const;
+  /// Generation of `trainer` that these words of `framework` mean; `trainer` when they name none.
+  std::string generation_of(const std::string& trainer, std::string_view framework) const;
   /// Defaults of a trainer; those of megatron-core for a trainer without an entry.
   const TrainerDefaults& defaults_of(const std::string& trainer) const;
   /// Bundled model of the kind of this name; "" when nothing matches.
@@ -44,7 +46,11 @@ class Mapping {
   struct Pair {
     std::string word, value;
   };
+  struct Generation {
+    std::string trainer, word, id;
+  };
   std::vector<Family> families_;
+  std::vector<Generation> generations_;
   std::vector<Pair> frameworks_;
   std::vector<Pair> models_;
   std::vector<TrainerDefaults> trainers_;

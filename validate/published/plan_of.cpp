@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "strategies/program/lower.hpp"
 #include "strategies/rules/rules.hpp"
 
 namespace meshplan {
@@ -297,6 +298,10 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
     plan.recompute_modules = choice.modules;
     for (const int count : chunks) {
       plan.vpp = count;
+      plan.layer_split.clear();
+      if (question.trainer.split_by_cost && count == 1 && plan.pp > 1 &&
+          plan.pp < question.model.layers)
+        plan.layer_split = layers_by_cost(question.model, plan.pp);
       plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
       for (const int etp : expert_tp) {
         plan.etp = etp;
