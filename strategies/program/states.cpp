@@ -102,14 +102,14 @@ class StateLayout {
         add(prefix + "gradients", BufferClass::gradient,
             sharded_gradients && reduce_when(context_) == When::each_micro_batch ? value
                                                                                  : plan().gradient,
-            flat.elements);
+            trained(flat.elements));
     if (sharded_gradients) {
       block_.buffer(flat.gradient).transient = true;
       flat.gradient_shard =
           add(prefix + "gradients.shard", BufferClass::gradient, plan().gradient, trained(own));
     } else {
       flat.gradient_shard = add_shard(prefix + "gradients.shard", BufferClass::gradient,
-                                      plan().gradient, own, flat.gradient);
+                                      plan().gradient, trained(own), flat.gradient);
     }
     if (context_.trainer.autograd_gradients_kept && !sharded_gradients &&
         bytes_of(plan().gradient) > bytes_of(value)) {
