@@ -149,7 +149,8 @@ TEST_CASE("the report in JSON keeps the contract", "[published]") {
   const Predictor predictor = [](const Question&, const Plan& plan) -> Result<StepEstimate> {
     StepEstimate e = predicted(12);
     e.plan = plan;
-    e.peak_memory_bytes = 7;
+    e.peak_memory_bytes = 9;
+    e.reported_memory_bytes = 7;
     return e;
   };
   const auto report = report_on(cases, "t", predictor);
