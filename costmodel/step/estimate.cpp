@@ -5,6 +5,7 @@
 #include <cmath>
 #include <deque>
 
+#include "costmodel/step/not_modelled.hpp"
 #include "strategies/rules/rules.hpp"
 
 namespace meshplan {
@@ -172,6 +173,7 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   for (const auto* list : {&costs.cluster().assumed}) {
     estimate.assumptions.insert(estimate.assumptions.end(), list->begin(), list->end());
   }
+  estimate.not_modelled = not_modelled(model, plan, costs.cluster());
   return estimate;
 }
 

@@ -71,6 +71,14 @@ sed 's/plan-file\/1/plan-file\/9/' "$work/plan.yaml" >"$work/newer.yaml"
 run 4 simulate "$work/newer.yaml"
 err_has "meshplan.plan-file/1"
 
+# What is left out is said: more for more machines, and never nothing.
+run 0 simulate llama3-8b 8xH100 --tp 2 --micro-batch 1
+out_has "not modelled"
+out_lacks "other jobs"
+run 0 simulate mixtral-8x7b 2x8xH100 --tp 8 --micro-batch 1 --global-batch 64
+out_has "other jobs"
+out_has "equal share"
+
 # What does not fit is an answer, not an error.
 run 0 simulate llama3-70b 8xH100 --tp 8 --micro-batch 1 --recompute none --json
 out_has '"fits": false'
