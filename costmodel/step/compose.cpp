@@ -104,30 +104,36 @@ ChunkBytes chunk_bytes(const std::vector<RunPrice>& runs, int prefetch, bool kep
 
 }  // namespace
 
-StageMemory stage_memory(const Stage& stage, const PricedKinds& prices, const Trainer& trainer) {
-  StageMemory result;
-  BlockMemory& states = result.states;
+std::vector<ChunkBytes> stage_chunks(const Stage& stage, const PricedKinds& prices,
+                                     const Trainer& trainer) {
+  std::vector<ChunkBytes> chunks;
   for (const Chunk& chunk : stage.chunks) {
-    const std::vector<RunPrice> runs = priced(chunk, prices);
-    result.chunks.push_back(
-        chunk_bytes(runs, trainer.fsdp_prefetch, !trainer.deallocate_pipeline_outputs));
-    for (const RunPrice& run : runs) {
-      const BlockMemory& memory = run.state->memory;
-      states.parameters += run.count * memory.parameters;
-      states.gradients += run.count * memory.gradients;
-      states.optimizer += run.count * memory.optimizer;
-      states.host += run.count * memory.host;
+    chunks.push_back(chunk_bytes(priced(chunk, prices), trainer.fsdp_prefetch,
+                                 !trainer.deallocate_pipeline_outputs));
+  }
+  return chunks;
+}
+
+BlockMemory stage_states(const Stage& stage, const PricedKinds& prices) {
+  BlockMemory states;
+  for (const Chunk& chunk : stage.chunks) {
+    for (const BlockRun& run : chunk.runs) {
+      const StatePrice& state = *prices.states[static_cast<size_t>(run.block)];
+      states.parameters += run.count * state.memory.parameters;
+      states.gradients += run.count * state.memory.gradients;
+      states.optimizer += run.count * state.memory.optimizer;
+      states.host += run.count * state.memory.host;
       // Whole weights that are kept after the first gather stay for the step.
-      if (!run.state->freed) states.gathered += run.count * memory.gathered;
+      if (!state.freed) states.gathered += run.count * state.memory.gathered;
     }
   }
-  return result;
+  return states;
 }
 
 StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Trainer& trainer,
                          const ScheduleShape& shape, double overlap_slowdown) {
   StagePrice result;
-  result.memory = stage_memory(stage, prices, trainer);
+  result.memory = {stage_chunks(stage, prices, trainer), stage_states(stage, prices)};
   // Interleaved: after its first micro-batch a chunk runs the others of the round before the next
   // chunk needs its weights, and before its last backward it ran those of the last round after the
   // previous chunk's gradients were complete.

@@ -35,7 +35,11 @@ struct PricedKinds {
   std::vector<const StatePrice*> states;
 };
 
-StageMemory stage_memory(const Stage& stage, const PricedKinds& prices, const Trainer& trainer);
+/// The two halves of StageMemory. Chunks depend on the states only where whole weights or gradients
+/// come and go (zero 2 and 3).
+std::vector<ChunkBytes> stage_chunks(const Stage& stage, const PricedKinds& prices,
+                                     const Trainer& trainer);
+BlockMemory stage_states(const Stage& stage, const PricedKinds& prices);
 /// What is gathered or reduced once a step hides behind the chunk's own passes and, where chunks
 /// take turns (`shape` interleaved), behind the other micro-batches of the round before or after.
 StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Trainer& trainer,

@@ -157,12 +157,13 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   estimate.mfu = peak > 0 ? flops_per_s / peak : 0;
   estimate.limited_by = limit(estimate.time);
 
-  std::vector<std::pair<int, const StageMemory*>> held;
+  std::vector<HeldStage> held;
   for (const StagePrice& price : detail.stages) {
-    held.emplace_back(static_cast<int>(held.size()), &price.memory);
+    const auto index = static_cast<int>(held.size());
+    held.push_back(
+        {index, peak_saved(input.shape, index, price.memory.chunks), &price.memory.states});
   }
-  MemoryEstimate memory =
-      memory_of(held, input.shape, plan, trainer, costs.cluster().gpu, constants);
+  MemoryEstimate memory = memory_of(held, plan, trainer, costs.cluster().gpu, constants);
   estimate.peak_memory_bytes = memory.peak_bytes;
   estimate.reported_memory_bytes = memory.reported_bytes;
   estimate.capacity_bytes = memory.capacity_bytes;

@@ -41,10 +41,15 @@ struct MemoryEstimate {
   int stage = 0;
   std::vector<Part> parts;
 };
-/// `stages`: (index of the stage, its memory); equal stages after the first may be left out where
-/// later stages have fewer micro-batches in flight.
-MemoryEstimate memory_of(const std::vector<std::pair<int, const StageMemory*>>& stages,
-                         const ScheduleShape& shape, const Plan& plan, const Trainer& trainer,
-                         const Gpu& gpu, const Constants& constants);
+/// One stage as it is compared with the others.
+struct HeldStage {
+  int stage;
+  int64_t activations;  ///< peak_saved of its schedule
+  const BlockMemory* states;
+};
+/// `stages`: equal stages after the first may be left out where later stages have fewer
+/// micro-batches in flight.
+MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
+                         const Trainer& trainer, const Gpu& gpu, const Constants& constants);
 
 }  // namespace meshplan

@@ -41,20 +41,18 @@ int64_t reported(const Trainer& trainer, int64_t allocated, int64_t slack, int64
 
 }  // namespace
 
-MemoryEstimate memory_of(const std::vector<std::pair<int, const StageMemory*>>& stages,
-                         const ScheduleShape& shape, const Plan& plan, const Trainer& trainer,
-                         const Gpu& gpu, const Constants& constants) {
+MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
+                         const Trainer& trainer, const Gpu& gpu, const Constants& constants) {
   MemoryEstimate result;
   result.capacity_bytes = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
   result.peak_bytes = -1;
-  for (const auto& [index, stage] : stages) {
-    const int64_t activations = peak_saved(shape, index, stage->chunks);
+  for (const auto& [index, activations, held] : stages) {
+    const BlockMemory& states = *held;
     const auto slack =
         static_cast<int64_t>(static_cast<double>(activations) * (constants.activation_slack));
     const int64_t groups = plan.world() > 1 ? communicators(plan) : 0;
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;
     const int64_t nccl = groups * trainer.nccl_bytes_per_group;
-    const BlockMemory& states = stage->states;
     // Activations are gone when the optimizer steps.
     const int64_t temporary = std::max(step_temporaries(states, trainer) - activations, int64_t{0});
     const int64_t allocated = states.parameters + states.gathered + states.gradients +

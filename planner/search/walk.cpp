@@ -160,23 +160,36 @@ bool Walk::fits(const Plan& plan, const Stages& stages, int64_t& bytes) {
   }
   const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, question_.batch.micro_batches(plan),
                             plan.schedule_group};
-  // Without a V in the schedule the first stage of each kind has the most in flight.
-  const bool all = splits_backward(plan.schedule);
-  std::vector<StageMemory> distinct;
-  distinct.reserve(stages.distinct.size());
-  for (const int s : stages.distinct) {
-    distinct.push_back(
-        stage_memory(stages.layout.stages[static_cast<size_t>(s)], priced, question_.trainer));
-  }
-  std::vector<std::pair<int, const StageMemory*>> held;
-  for (size_t s = 0; s < stages.kind_of.size(); ++s) {
-    const auto kind = static_cast<size_t>(stages.kind_of[s]);
-    if (all || stages.distinct[kind] == static_cast<int>(s)) {
-      held.emplace_back(static_cast<int>(s), &distinct[kind]);
+  // Activations stay what they are from one layout of the states to the next unless whole weights
+  // or gradients come and go.
+  if (plan.zero >= 2 || !activations_known_) {
+    activations_.clear();
+    // Without a V in the schedule the first stage of each kind has the most in flight.
+    const bool all = splits_backward(plan.schedule);
+    std::vector<std::vector<ChunkBytes>> chunks(stages.distinct.size());
+    for (size_t s = 0; s < stages.kind_of.size(); ++s) {
+      const auto kind = static_cast<size_t>(stages.kind_of[s]);
+      if (!all && stages.distinct[kind] != static_cast<int>(s)) continue;
+      if (chunks[kind].empty()) {
+        chunks[kind] = stage_chunks(stages.layout.stages[s], priced, question_.trainer);
+      }
+      const auto index = static_cast<int>(s);
+      activations_.emplace_back(index, peak_saved(shape, index, chunks[kind]));
     }
+    activations_known_ = plan.zero < 2;
+  }
+  std::vector<BlockMemory> sums(stages.distinct.size());
+  for (size_t kind = 0; kind < sums.size(); ++kind) {
+    const auto s = static_cast<size_t>(stages.distinct[kind]);
+    sums[kind] = stage_states(stages.layout.stages[s], priced);
+  }
+  std::vector<HeldStage> held;
+  for (const auto& [stage, activations] : activations_) {
+    const auto kind = static_cast<size_t>(stages.kind_of[static_cast<size_t>(stage)]);
+    held.push_back({stage, activations, &sums[kind]});
   }
   const MemoryEstimate memory =
-      memory_of(held, shape, plan, question_.trainer, costs_.cluster().gpu, costs_.constants());
+      memory_of(held, plan, question_.trainer, costs_.cluster().gpu, costs_.constants());
   bytes = memory.peak_bytes;
   return memory.peak_bytes <= memory.capacity_bytes;
 }
@@ -308,6 +321,7 @@ void Walk::below(Plan& plan, const std::vector<RecomputeChoice>& recompute) {
         cut(all_states, false);
         continue;
       }
+      activations_known_ = false;
       for (const StateChoice* state = legal; state != states.data() + states.size(); ++state) {
         reset(*state);
         visit(plan, *stages, bound);
