@@ -18,6 +18,7 @@ int run_explain(const Arguments& arguments);
 int run_compare(const Arguments& arguments);
 int run_validate(const Arguments& arguments);
 int run_validate_run(const Arguments& arguments);
+int run_validate_refit(const Arguments& arguments);
 int run_validate_time(const Arguments& arguments);
 int run_profile(const Arguments& arguments);
 int run_list(const Arguments& arguments);

@@ -50,15 +50,17 @@ int run_published(const Arguments& arguments) {
 }  // namespace
 
 int run_validate(const Arguments& arguments) {
-  const std::vector<std::string> kinds = {"published", "run", "time"};
+  const std::vector<std::string> kinds = {"published", "refit", "run", "time"};
   const std::string kind = arguments.empty() ? "" : arguments.front();
   if (kind == "published") return run_published({arguments.begin() + 1, arguments.end()});
+  if (kind == "refit") return run_validate_refit({arguments.begin() + 1, arguments.end()});
   if (kind == "run") return run_validate_run({arguments.begin() + 1, arguments.end()});
   if (kind == "time") return run_validate_time({arguments.begin() + 1, arguments.end()});
   if (kind == "--help" || kind == "-h") {
     print(std::string(
         "Does it hold in reality?\n\n  meshplan validate published CASES.csv   "
         "predictions against published runs\n"
+        "  meshplan validate refit CASES.csv       fit the global constants again\n"
         "  meshplan validate run PLAN              train the plan here, compare what is "
         "counted\n"
         "  meshplan validate time PROFILE          predicted against measured step times "

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// meshplan validate refit: the global constants fitted again on published runs, with
+// leave-one-source-out errors, and the error bands learnt from what is left.
+#include <fmt/format.h>
+
+#include "planner/cli/parse.hpp"
+#include "planner/cli/progress.hpp"
+#include "planner/report/format.hpp"
+#include "topologies/base/files.hpp"
+#include "validate/published/refit.hpp"
+
+namespace meshplan::cli {
+namespace {
+
+Status write_fit(const RefitReport& fit, const std::string& table) {
+  const std::string folder = data_root() + "/costmodel/data/";
+  MESHPLAN_CHECK(write_file(folder + "constants.yaml",
+                            constants_yaml(constants_of(fit, "validate/published/runs.csv"))));
+  // The bands belong to the constants that have just been written.
+  MESHPLAN_TRY(const PublishedReport report, validate_published(table));
+  if (!report.bands) return Done{};
+  return write_file(folder + "error_bands.yaml", to_yaml(report.bands->bands));
+}
+
+}  // namespace
+
+int run_validate_refit(const Arguments& arguments) {
+  CLI::App app(
+      "Fits the global constants of costmodel/data/constants.yaml on a table of published runs.\n\n"
+      "  meshplan validate refit validate/published/runs.csv\n"
+      "  meshplan validate refit validate/published/runs.csv --write\n",
+      "meshplan validate refit");
+  std::string table;
+  RefitOptions options;
+  bool write = false, no_left_out = false;
+  app.add_option("CASES", table, "table of runs; columns as in validate/published/runs.csv")
+      ->required();
+  app.add_option("--steps", options.steps, "grid points per constant, a power of two (64)");
+  app.add_flag("--no-leave-one-out", no_left_out, "fit once, on all sources");
+  app.add_flag("--write", write, "replace constants.yaml, and learn error_bands.yaml again");
+  MESHPLAN_CLI_PARSE(app, arguments);
+  options.leave_one_out = !no_left_out;
+  auto done = [&] {
+    const Progress progress("fitting");
+    return refit_published(table, options);
+  }();
+  MESHPLAN_CLI_TRY(const RefitReport fit, std::move(done), false);
+  print(refit_text(fit));
+  if (write) {
+    if (const Status status = write_fit(fit, table); !status.ok())
+      return fail(status.error(), false);
+  }
+  return 0;
+}
+
+}  // namespace meshplan::cli
