@@ -82,6 +82,8 @@ ChunkBytes chunk_bytes(const std::vector<RunPrice>& runs, int prefetch, bool kep
   int64_t held = 0;
   for (size_t i = runs.size(); i-- > 0;) {
     const BlockMemory& memory = runs[i].pass->memory;
+    bytes.temporary = std::max(bytes.temporary,
+                               std::max(memory.forward_peak, memory.backward_peak) - memory.saved);
     const int64_t n = runs[i].count;
     const auto peak = [&](int64_t done) {  // blocks of the run already behind
       return alive - (done + 1) * memory.saved + held + done * memory.held + memory.backward_peak +

@@ -82,8 +82,13 @@ BufferId gather_logits(BlockBuilder& builder, BufferId logits) {
   const int64_t vocab = own.cols * builder.context().plan.tp;
   const BufferId whole = builder.value("logits.gathered", own.rows, vocab, own.dtype);
   const Buffer gathered = builder.at(whole);
+  // The parts arrive one below the other and are put side by side.
+  const BufferId parts = builder.value("logits.parts", own.rows, vocab, own.dtype);
   builder.forward(Collective{CollectiveOp::all_gather, Group::tp, gathered.bytes(), gathered.dtype},
-                  Module::loss, {logits}, {whole});
+                  Module::loss, {logits}, {parts});
+  builder.forward(
+      Elementwise{ElementwiseKind::copy, gathered.elements(), gathered.bytes(), gathered.bytes()},
+      Module::loss, {parts}, {whole});
   builder.on_backward(Module::loss, [&builder, logits, whole, own] {
     const BufferId slice = builder.value("d.logits.own", own.rows, own.cols, own.dtype);
     builder.backward(Elementwise{ElementwiseKind::copy, own.elements(), own.bytes(), own.bytes()},
@@ -143,7 +148,10 @@ void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
           d = builder.value("d.logits.fp32", from.rows, from.cols, from.dtype);
           out = {d, builder.value("d.log-probabilities", from.rows, from.cols, from.dtype)};
         }
-        builder.backward(gradient, Module::loss, {kept, targets, stats}, out);
+        // The caller still holds the logits.
+        std::vector<BufferId> in{kept, targets, stats};
+        if (!in_place) in.push_back(logits);
+        builder.backward(gradient, Module::loss, in, out);
         if (copy) {
           const Buffer to = builder.at(logits);
           const BufferId cast = builder.value("d.logits", to.rows, to.cols, to.dtype);

@@ -14,6 +14,7 @@ struct ChunkBytes {
   int64_t forward_peak = 0;
   int64_t backward_peak = 0;  ///< of a backward or an input gradient
   int64_t weight_peak = 0;
+  int64_t temporary = 0;  ///< most that one block allocates beyond what it saves
 };
 
 /// Replays one stage's actions. `chunks`: one entry per chunk of this stage. O(actions).

@@ -74,6 +74,7 @@ Status read_formats(MapReader map, Trainer& t) {
   }
   t.gradient = format(map, "gradient", t.gradient);
   t.gradient_bf16 = format(map, "gradient_bf16", t.gradient);
+  t.bf16_states_sharded = map.boolean("bf16_states_sharded", t.bf16_states_sharded);
   t.autograd_gradients_kept = map.boolean("autograd_gradients_kept", t.autograd_gradients_kept);
   t.reduce = format(map, "reduce", t.reduce);
   t.master_weights = map.boolean("master_weights", t.master_weights);

@@ -67,8 +67,10 @@ struct Trainer {
 
   // Number formats.
   std::vector<DType> compute = {DType::bf16, DType::fp16};  ///< what products may be done in
-  DType gradient = DType::fp32;          ///< what weight gradients are accumulated in
-  DType gradient_bf16 = DType::fp32;     ///< the same where products are in bf16
+  DType gradient = DType::fp32;       ///< what weight gradients are accumulated in
+  DType gradient_bf16 = DType::fp32;  ///< the same where products are in bf16
+  bool bf16_states_sharded = false;   ///< optimizer states of bf16 weights are always sharded over
+                                     ///< the data-parallel ranks (DeepSpeed's BF16_Optimizer)
   bool autograd_gradients_kept = false;  ///< 16-bit gradients stay beside an fp32 accumulation
   DType reduce = DType::fp32;            ///< what gradients are reduced in
   bool master_weights = true;  ///< fp32 copy beside 16-bit weights; false with fp32 moments: the

@@ -266,6 +266,13 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   MESHPLAN_CHECK(row.finish());
   const std::vector<int> expert_tp = experts_of(ep, d, question, plan);
   MESHPLAN_CHECK(formats_of(row, defaults, question, plan));
+  if (question.trainer.bf16_states_sharded && plan.compute == DType::bf16 && plan.zero == 0) {
+    plan.zero = 1;
+    plan.dp_shard = static_cast<int>(d.dp);
+    plan.dp_replicate = 1;
+    chosen.push_back(fmt::format("dp_shard: {} shards the states of bf16 weights in any case",
+                                 question.trainer.id));
+  }
   const std::string sp = lower_case(row.text("sp"));
   plan.sequence_parallel = sp.empty() ? question.trainer.sequence_parallel_default
                                       : sp != "0" && sp != "false" && sp != "none";
