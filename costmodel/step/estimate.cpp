@@ -160,8 +160,8 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   std::vector<HeldStage> held;
   for (const StagePrice& price : detail.stages) {
     const auto index = static_cast<int>(held.size());
-    held.push_back(
-        {index, peak_saved(input.shape, index, price.memory.chunks), &price.memory.states});
+    held.push_back({index, peak_saved(input.shape, index, price.memory.chunks),
+                    largest_temporary(price.memory.chunks), &price.memory.states});
   }
   MemoryEstimate memory = memory_of(held, plan, trainer, costs.cluster().gpu, constants);
   estimate.peak_memory_bytes = memory.peak_bytes;

@@ -13,12 +13,6 @@ namespace {
 /// logits.
 constexpr double kTemporarySlack = 0.5;
 
-int64_t largest_temporary(const std::vector<ChunkBytes>& chunks) {
-  int64_t bytes = 0;
-  for (const ChunkBytes& chunk : chunks) bytes = std::max(bytes, chunk.temporary);
-  return bytes;
-}
-
 /// Communicators that this rank belongs to.
 int64_t communicators(const Plan& plan) {
   int64_t count = 1;
@@ -59,11 +53,11 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
   MemoryEstimate result;
   result.capacity_bytes = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
   result.peak_bytes = -1;
-  for (const auto& [index, activations, held] : stages) {
+  for (const auto& [index, activations, largest, held] : stages) {
     const BlockMemory& states = *held;
-    const auto slack = static_cast<int64_t>(
-        static_cast<double>(activations) * constants.activation_slack +
-        static_cast<double>(largest_temporary(stage->chunks)) * kTemporarySlack);
+    const auto slack =
+        static_cast<int64_t>(static_cast<double>(activations) * constants.activation_slack +
+                             static_cast<double>(largest) * kTemporarySlack);
     const int64_t groups = plan.world() > 1 ? communicators(plan) : 0;
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;
     const int64_t nccl = groups * trainer.nccl_bytes_per_group;

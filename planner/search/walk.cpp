@@ -174,7 +174,8 @@ bool Walk::fits(const Plan& plan, const Stages& stages, int64_t& bytes) {
         chunks[kind] = stage_chunks(stages.layout.stages[s], priced, question_.trainer);
       }
       const auto index = static_cast<int>(s);
-      activations_.emplace_back(index, peak_saved(shape, index, chunks[kind]));
+      activations_.push_back({index, peak_saved(shape, index, chunks[kind]),
+                              largest_temporary(chunks[kind]), nullptr});
     }
     activations_known_ = plan.zero < 2;
   }
@@ -183,10 +184,9 @@ bool Walk::fits(const Plan& plan, const Stages& stages, int64_t& bytes) {
     const auto s = static_cast<size_t>(stages.distinct[kind]);
     sums[kind] = stage_states(stages.layout.stages[s], priced);
   }
-  std::vector<HeldStage> held;
-  for (const auto& [stage, activations] : activations_) {
-    const auto kind = static_cast<size_t>(stages.kind_of[static_cast<size_t>(stage)]);
-    held.push_back({stage, activations, &sums[kind]});
+  std::vector<HeldStage> held = activations_;
+  for (HeldStage& stage : held) {
+    stage.states = &sums[static_cast<size_t>(stages.kind_of[static_cast<size_t>(stage.stage)])];
   }
   const MemoryEstimate memory =
       memory_of(held, plan, question_.trainer, costs_.cluster().gpu, costs_.constants());

@@ -84,8 +84,8 @@ class Walk {
   PipelineInput input_;                              ///< kept to save allocations
   std::vector<ChunkTimes> walls_;
   std::vector<StatePrice> scratch_;
-  /// (stage, peak of its activations) of the stages that may be the fullest; see fits().
-  std::vector<std::pair<int, int64_t>> activations_;
+  /// The stages that may be the fullest, their states left open; see fits().
+  std::vector<HeldStage> activations_;
   bool activations_known_ = false;  ///< for the present pass and schedule
 };
 

@@ -25,6 +25,9 @@ int64_t peak_saved(const StageSchedule& actions, const std::vector<ChunkBytes>& 
 /// The shape must have passed check_shape.
 int64_t peak_saved(const ScheduleShape& shape, int stage, const std::vector<ChunkBytes>& chunks);
 
+/// Largest ChunkBytes::temporary.
+int64_t largest_temporary(const std::vector<ChunkBytes>& chunks);
+
 /// Largest number of (chunk, micro-batch) whose activations are alive at once, until the weight
 /// gradient where it is split off. 1F1B: min(stages - stage, micro_batches).
 int64_t in_flight(const ScheduleShape& shape, int stage);
