@@ -32,7 +32,7 @@ double rate_of(const Gpu& gpu, DType type) {
   if (peak > 0) return peak;
   // No such product in hardware: bf16 is run as fp16, fp8 as bf16, the rest on the vector units.
   const double half = std::max(gpu.fp16_flops_per_s, gpu.bf16_flops_per_s);
-  if (type == DType::bf16 || type == DType::fp16 || type == DType::fp8) return half;
+  if (type == DType::bf16 || type == DType::fp16 || is_quantised(type)) return half;
   return std::max(gpu.fp32_flops_per_s, 1.0);
 }
 
@@ -139,7 +139,8 @@ KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t group
                                   DType in, DType out, bool accumulate) const {
   if (m <= 0 || n <= 0 || k <= 0 || groups <= 0) return {0, 0, Provenance::measured};
   const Data& d = *data_;
-  const bool fp8 = in == DType::fp8 && d.gemm_fp8 && d.gpu.fp8_flops_per_s > 0;
+  // fp4 products take the residuals of fp8 at their own peak: no table of them is bundled.
+  const bool fp8 = is_quantised(in) && d.gemm_fp8 && d.gpu.fp8_flops_per_s > 0;
   const GemmTable& table = fp8 ? *d.gemm_fp8 : d.gemm;
   // The tables hold a 16-bit output; what is written beyond that is extra traffic at the end.
   GemmShape shape = {m, n, k, groups, bytes_of(in), 2};
@@ -197,7 +198,7 @@ KernelEstimate KernelTables::attention(const Attention& op, DType type, FlashKer
   const double dim = 0.5 * static_cast<double>(op.head_dim + op.head_dim_v);
   const AttentionKernelFacts& kernel = d.config.attention_by[static_cast<size_t>(flash)];
   const bool backward = op.pass == Pass::backward;
-  AttentionChip chip = {rate_of(d.gpu, type == DType::fp8 ? DType::bf16 : type) * d.power,
+  AttentionChip chip = {rate_of(d.gpu, is_quantised(type) ? DType::bf16 : type) * d.power,
                         d.gpu.memory_bytes_per_s};
   auto used = d.attention.residual(dim, parallel, sequence);
   if (backward) {

@@ -2,6 +2,7 @@
 #include "costmodel/step/op_price.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace meshplan {
 namespace {
@@ -130,6 +131,28 @@ struct Launches {
   double operator()(const BucketStep&) const { return 12; }
 };
 
+/// Seconds of an exchange in which a token goes once to each node that holds one of its experts and
+/// from there once to each rank (DeepEP; DeepSeek-V3 report, section 3.2.2). Experts are taken as
+/// spread evenly: of R places, R (1 - (1 - 1/R)^k) are distinct for k copies.
+double sent_once(const Collective& op, const PriceContext& context) {
+  const GroupLinks& links = context.of(op.group);
+  const double token = static_cast<double>(op.bytes) / static_cast<double>(op.copies);
+  const auto distinct = [&](int64_t places) {
+    const auto r = static_cast<double>(places);
+    return r * (1 - std::pow(1 - 1 / r, static_cast<double>(op.copies)));
+  };
+  const auto seconds = [&](const GroupLinks& over, double bytes) {
+    return context.collectives.time(op.op, bytes, over).seconds;
+  };
+  if (links.nodes <= 1) return seconds(links, token * distinct(links.ranks));
+  // Both legs are pipelined; the slower one is seen.
+  GroupLinks inside = links;
+  inside.ranks = links.ranks_per_node;
+  inside.nodes = 1;
+  return std::max(seconds(links, token * distinct(links.nodes)),
+                  seconds(inside, token * distinct(links.ranks)));
+}
+
 }  // namespace
 
 double traffic_bytes(const Op& op, const Trainer& trainer, DType value) {
@@ -151,14 +174,16 @@ OpPrice price(const Op& op, const PriceContext& context) {
         context.kernels.attention(*attention, context.compute, context.trainer.flash).seconds;
   } else if (const auto* collective = std::get_if<Collective>(&op.body)) {
     result.resource = Resource::network;
-    result.seconds = context.collectives
-                         .time(collective->op, static_cast<double>(collective->bytes),
-                               context.of(collective->group))
-                         .seconds;
+    result.seconds = collective->copies > 1
+                         ? sent_once(*collective, context)
+                         : context.collectives
+                               .time(collective->op, static_cast<double>(collective->bytes),
+                                     context.of(collective->group))
+                               .seconds;
     result.seconds *= context.network_slowdown;
     return result;
   } else {
-    const DType value = context.compute == DType::fp8    ? DType::bf16
+    const DType value = is_quantised(context.compute)    ? DType::bf16
                         : context.compute == DType::tf32 ? DType::fp32
                                                          : context.compute;
     const double bytes = traffic_bytes(op, context.trainer, value);

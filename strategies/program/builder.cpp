@@ -14,6 +14,7 @@ constexpr int64_t kAdapterRank = 32;  ///< assumed, see states.cpp
 DType LowerContext::value() const {
   switch (plan.compute) {
     case DType::fp8:
+    case DType::fp4:
       return DType::bf16;
     case DType::tf32:
       return DType::fp32;
@@ -105,13 +106,19 @@ Op BlockBuilder::collective(CollectiveOp op, Group group, BufferId in, BufferId 
 }
 
 BufferId BlockBuilder::exchange(const std::string& name, Module module, CollectiveOp op,
-                                CollectiveOp back, Group group, BufferId x, int64_t rows) {
+                                CollectiveOp back, Group group, BufferId x, int64_t rows,
+                                int64_t copies) {
   const Buffer from = at(x);
   const BufferId y = value(name, rows, from.cols, from.dtype);
-  block_.ops(Phase::forward).push_back(collective(op, group, x, y, module));
+  const auto add = [=, this](Phase phase, CollectiveOp kind, BufferId in, BufferId out) {
+    Op exchanged = collective(kind, group, in, out, module);
+    std::get<Collective>(exchanged.body).copies = copies;
+    block_.ops(phase).push_back(std::move(exchanged));
+  };
+  add(Phase::forward, op, x, y);
   on_backward(module, [=, this] {
     const BufferId dx = value("d." + at(x).name, from.rows, from.cols, from.dtype);
-    block_.ops(Phase::backward).push_back(collective(back, group, gradient_of(y), dx, module));
+    add(Phase::backward, back, gradient_of(y), dx);
     give(x, dx, module);
   });
   return y;
@@ -142,28 +149,57 @@ void BlockBuilder::weight_gradient(Module module, const Gemm& gemm, BufferId dy,
        {w.gradient}});
 }
 
-BufferId BlockBuilder::kept_in_fp8(BufferId x) {
-  if (context_.plan.compute != DType::fp8 || !context_.trainer.fp8_inputs_kept) return -1;
-  return value(at(x).name + ".fp8", at(x).rows, at(x).cols, DType::fp8);
+DType BlockBuilder::product_type(Module module) const {
+  const bool kept = module == Module::head || module == Module::router;
+  return kept ? context_.value() : context_.plan.compute;
+}
+
+BufferId BlockBuilder::quantised(Phase phase, DType type, Module module, BufferId x) {
+  if (!is_quantised(type)) return x;
+  const Buffer from = at(x);
+  const BufferId q = value(from.name + ".quantised", from.rows, from.cols, DType::fp8);
+  const int64_t reads = context_.trainer.dynamic_scaling ? 2 : 1;
+  // A copy along the rows for one product and one along the columns for the other; an input that
+  // is kept in 16 bit gets its second copy when it is cast again.
+  const bool once = phase == Phase::forward && !context_.trainer.fp8_inputs_kept;
+  block_.ops(phase).push_back({Elementwise{ElementwiseKind::cast, from.elements(),
+                                           reads * from.bytes(), (once ? 1 : 2) * from.elements()},
+                               module,
+                               {x},
+                               {q}});
+  return q;
+}
+
+BufferId BlockBuilder::input_again(DType type, Module module, BufferId x, BufferId quantised_x) {
+  return context_.trainer.fp8_inputs_kept ? quantised_x
+                                          : quantised(Phase::backward, type, module, x);
+}
+
+void BlockBuilder::quantise_weight(DType type, Module module, const Weight& w) {
+  if (!is_quantised(type) || context_.trainer.quantised_weights_kept) return;
+  const int64_t elements = at(w.weight).elements();
+  const int64_t reads = context_.trainer.dynamic_scaling ? 2 : 1;
+  forward(Elementwise{ElementwiseKind::cast, elements, reads * at(w.weight).bytes(), 2 * elements},
+          module, {w.weight}, {});
 }
 
 BufferId BlockBuilder::local(const std::string& name, Module module, BufferId x, const Weight& w,
                              int64_t groups, DType out) {
   const int64_t rows = at(x).rows;
   const DType type = out == DType::tf32 ? context_.value() : out;
+  const DType in = product_type(module);
+  quantise_weight(in, module, w);
+  const BufferId xq = quantised(Phase::forward, in, module, x);
   const BufferId y = value(name, rows, w.rows, type);
-  const DType in = context_.plan.compute;
   const Gemm gemm{rows / groups, w.rows, w.cols, groups, Layout::tn, in, type};
-  const BufferId quantised = kept_in_fp8(x);
-  forward(gemm, module, {x, w.weight},
-          quantised >= 0 ? std::vector<BufferId>{y, quantised} : std::vector<BufferId>{y});
+  forward(gemm, module, {xq, w.weight}, {y});
   on_backward(module, [=, this] {
-    const BufferId dy = gradient_of(y);
+    const BufferId dy = quantised(Phase::backward, in, module, gradient_of(y));
     const BufferId dx = value("d." + at(x).name, rows, w.cols, at(x).dtype);
     backward(Gemm{rows / groups, w.cols, w.rows, groups, Layout::nn, in, at(x).dtype}, module,
              {dy, w.weight}, {dx});
     weight_gradient(module, {w.rows, w.cols, rows / groups, groups, Layout::nt, in, type}, dy,
-                    quantised >= 0 ? quantised : x, w);
+                    input_again(in, module, x, xq), w);
     give(x, dx, module);
   });
   return y;
@@ -174,27 +210,28 @@ BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x
   const bool sp = context_.sp();
   const int64_t tokens = sp ? at(x).rows * context_.plan.tp : at(x).rows;
   const DType type = out == DType::tf32 ? context_.value() : out;
-  const DType in = context_.plan.compute;
+  const DType in = product_type(module);
+  quantise_weight(in, module, w);
+  // What is quantised is so before it travels (Transformer Engine gathers 8-bit inputs).
+  const BufferId xq = quantised(Phase::forward, in, module, x);
   const auto gather = [=, this](Phase phase, BufferId from, const std::string& gathered) {
     const BufferId whole = value(gathered, tokens, w.cols, at(from).dtype);
     block_.ops(phase).push_back(
         collective(CollectiveOp::all_gather, Group::tp, from, whole, module));
     return whole;
   };
-  const BufferId xg = sp ? gather(Phase::forward, x, at(x).name + ".gathered") : x;
+  const BufferId xg = sp ? gather(Phase::forward, xq, at(x).name + ".gathered") : xq;
   const BufferId y = value(name, tokens, w.rows, type);
   std::vector<BufferId> operands{xg, w.weight};
   if (bias_weight >= 0) operands.push_back(bias_weight);
-  const BufferId quantised = kept_in_fp8(x);
-  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, type}, module, operands,
-          quantised >= 0 ? std::vector<BufferId>{y, quantised} : std::vector<BufferId>{y});
+  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, type}, module, operands, {y});
   on_backward(module, [=, this] {
-    const BufferId dy = gradient_of(y);
+    const BufferId dyw = gradient_of(y);
+    const BufferId dy = quantised(Phase::backward, in, module, dyw);
     // The gathered input is not kept: it is gathered again (Korthikanti et al. 2022, 4.2.2).
     // Trainers that gather outside of the product keep what they gathered.
     const bool keeps = sp && !context_.trainer.sequence_gathered_again;
-    BufferId again = keeps ? xg : x;
-    if (quantised >= 0) again = quantised;
+    BufferId again = keeps ? xg : input_again(in, module, x, xq);
     if (sp && !keeps) again = gather(Phase::backward, again, at(x).name + ".gathered again");
     BufferId dx = value("d." + at(x).name + ".whole", tokens, w.cols, at(x).dtype);
     backward(Gemm{tokens, w.cols, w.rows, 1, Layout::nn, in, at(x).dtype}, module, {dy, w.weight},
@@ -208,8 +245,8 @@ BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x
     }
     weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, type}, dy, again, w);
     if (bias_gradient >= 0) {
-      backward(Elementwise{ElementwiseKind::bias_gradient, at(dy).elements(), at(dy).bytes(), 0},
-               module, {dy}, {bias_gradient});
+      backward(Elementwise{ElementwiseKind::bias_gradient, at(dyw).elements(), at(dyw).bytes(), 0},
+               module, {dyw}, {bias_gradient});
     }
     give(x, dx, module);
   });
@@ -221,20 +258,20 @@ BufferId BlockBuilder::row(const std::string& name, Module module, BufferId x, c
   const bool sp = context_.sp();
   const int64_t tokens = at(x).rows;
   const int64_t own = sp ? tokens / context_.plan.tp : tokens;
-  const DType in = context_.plan.compute;
+  const DType in = product_type(module);
+  quantise_weight(in, module, w);
+  const BufferId xq = quantised(Phase::forward, in, module, x);
   const BufferId partial = value(name + ".partial", tokens, w.rows);
-  const BufferId quantised = kept_in_fp8(x);
-  forward(
-      Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, context_.value()}, module, {x, w.weight},
-      quantised >= 0 ? std::vector<BufferId>{partial, quantised} : std::vector<BufferId>{partial});
+  forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, context_.value()}, module, {xq, w.weight},
+          {partial});
   const BufferId y = value(name, own, w.rows);
   block_.ops(Phase::forward)
       .push_back(collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
                             partial, y, module));
   on_backward(module, [=, this] {
-    BufferId dy = gradient_of(y);
+    BufferId dy = quantised(Phase::backward, in, module, gradient_of(y));
     if (sp) {
-      const BufferId whole = value("d." + at(y).name + ".gathered", tokens, w.rows);
+      const BufferId whole = value("d." + at(y).name + ".gathered", tokens, w.rows, at(dy).dtype);
       block_.ops(Phase::backward)
           .push_back(collective(CollectiveOp::all_gather, Group::tp, dy, whole, module));
       dy = whole;
@@ -243,7 +280,7 @@ BufferId BlockBuilder::row(const std::string& name, Module module, BufferId x, c
     backward(Gemm{tokens, w.cols, w.rows, 1, Layout::nn, in, at(x).dtype}, module, {dy, w.weight},
              {dx});
     weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, context_.value()}, dy,
-                    quantised >= 0 ? quantised : x, w);
+                    input_again(in, module, x, xq), w);
     give(x, dx, module);
   });
   return y;

@@ -76,9 +76,9 @@ class BlockBuilder {
   BufferId residual(const std::string& name, BufferId a, BufferId b);
   BufferId activation(const std::string& name, Module module, BufferId x, ActivationType type,
                       int64_t rows, int64_t cols);
-  /// y = collective of x with `rows` rows; its backward is `back`.
+  /// y = collective of x with `rows` rows; its backward is `back`. copies: see Collective.
   BufferId exchange(const std::string& name, Module module, CollectiveOp op, CollectiveOp back,
-                    Group group, BufferId x, int64_t rows);
+                    Group group, BufferId x, int64_t rows, int64_t copies = 1);
 
   /// Operation of the forward pass, and the rule of its backward pass.
   void forward(Body body, Module module, std::vector<BufferId> in, std::vector<BufferId> out);
@@ -98,9 +98,13 @@ class BlockBuilder {
   Block finish(bool recompute_all);
 
  private:
-  /// The copy of a product's input that its weight gradient reads, where that is kept in 8 bit;
-  /// else -1.
-  BufferId kept_in_fp8(BufferId x);
+  /// What the product of this module is done in: logits and router stay in 16 bit.
+  DType product_type(Module module) const;
+  /// 8-bit (or 4-bit) operands of `x`, or x itself where `type` needs none.
+  BufferId quantised(Phase phase, DType type, Module module, BufferId x);
+  /// What the weight gradient reads: the 8-bit input, or that of an input kept in 16 bit.
+  BufferId input_again(DType type, Module module, BufferId x, BufferId quantised_x);
+  void quantise_weight(DType type, Module module, const Weight& w);
   Op collective(CollectiveOp op, Group group, BufferId in, BufferId out, Module module) const;
 
   const LowerContext& context_;

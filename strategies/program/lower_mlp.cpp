@@ -118,9 +118,10 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
                   builder.value("routing", tokens, moe.top_k, DType::int32)};
   experts.route_tokens();
   BufferId y = experts.dispatch(x);
+  const int64_t copies = context.trainer.ep_sends_once ? moe.top_k : 1;
   if (plan.ep > 1) {
     y = builder.exchange("dispatched", Module::dispatch, CollectiveOp::all_to_all,
-                         CollectiveOp::all_to_all, Group::ep, y, experts.rows);
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies);
   }
   if (plan.etp > 1) {
     y = builder.exchange("dispatched.gathered", Module::dispatch, CollectiveOp::all_gather,
@@ -147,7 +148,7 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   }
   if (plan.ep > 1) {
     y = builder.exchange("returned", Module::combine, CollectiveOp::all_to_all,
-                         CollectiveOp::all_to_all, Group::ep, y, experts.rows);
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies);
   }
   y = experts.combine(y);
   if (moe.shared_intermediate > 0) {

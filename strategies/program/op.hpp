@@ -191,6 +191,8 @@ struct Collective {
   int64_t bytes;
   DType dtype;
   bool maximum = false;  ///< all_reduce takes the largest instead of the sum
+  int64_t copies = 1;    ///< all_to_all of experts: rows of each token; more than one only where
+                         ///< the trainer sends what goes to the same place once
 };
 
 /// Norm of all gradients of this rank's shard (a read), in {gradients}, out {norm}.

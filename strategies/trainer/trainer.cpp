@@ -19,10 +19,11 @@ namespace {
 
 std::string folder() { return data_root() + "/strategies/data/trainers"; }
 
-const std::vector<std::string> kFormats = {"fp32", "tf32", "bf16", "fp16", "fp8"};
+const std::vector<std::string> kFormats = {"fp32", "tf32", "bf16", "fp16", "fp8", "fp4"};
 
 std::optional<DType> dtype_from(const std::string& word) {
-  for (const DType type : {DType::fp32, DType::tf32, DType::bf16, DType::fp16, DType::fp8})
+  for (const DType type :
+       {DType::fp32, DType::tf32, DType::bf16, DType::fp16, DType::fp8, DType::fp4})
     if (word == name_of(type)) return type;
   return std::nullopt;
 }
@@ -72,6 +73,8 @@ Status read_formats(MapReader map, Trainer& t) {
     else
       t.compute.push_back(*type);
   }
+  t.dynamic_scaling = map.boolean("dynamic_scaling", t.dynamic_scaling);
+  t.quantised_weights_kept = map.boolean("quantised_weights_kept", t.quantised_weights_kept);
   t.gradient = format(map, "gradient", t.gradient);
   t.gradient_bf16 = format(map, "gradient_bf16", t.gradient);
   t.bf16_states_sharded = map.boolean("bf16_states_sharded", t.bf16_states_sharded);
@@ -92,6 +95,7 @@ Status read_overlap(MapReader map, Trainer& t) {
   t.overlap_p2p = map.boolean("p2p", t.overlap_p2p);
   t.overlap_cp = map.boolean("cp", t.overlap_cp);
   t.overlap_ep = map.boolean("ep", t.overlap_ep);
+  t.ep_sends_once = map.boolean("ep_sends_once", t.ep_sends_once);
   t.fsdp_prefetch = static_cast<int>(map.integer("fsdp_prefetch_units", t.fsdp_prefetch));
   t.reduce_every_round = map.boolean("reduce_every_round", t.reduce_every_round);
   t.reduce_every_micro_batch = map.boolean("reduce_every_micro_batch", t.reduce_every_micro_batch);
@@ -182,7 +186,7 @@ Result<Trainer> read_trainer(const std::string& path) {
 
 DType gradient_of(const Trainer& trainer, DType compute) {
   if (compute == DType::fp32 || compute == DType::tf32) return DType::fp32;
-  return compute == DType::bf16 || compute == DType::fp8 ? trainer.gradient_bf16 : trainer.gradient;
+  return compute == DType::bf16 || is_quantised(compute) ? trainer.gradient_bf16 : trainer.gradient;
 }
 
 Result<std::vector<Trainer>> all_trainers() {

@@ -67,9 +67,12 @@ struct Trainer {
 
   // Number formats.
   std::vector<DType> compute = {DType::bf16, DType::fp16};  ///< what products may be done in
-  DType gradient = DType::fp32;       ///< what weight gradients are accumulated in
-  DType gradient_bf16 = DType::fp32;  ///< the same where products are in bf16
-  bool bf16_states_sharded = false;   ///< optimizer states of bf16 weights are always sharded over
+  bool dynamic_scaling = true;  ///< fp8, fp4: the largest value is found before the cast; else from
+                                ///< earlier steps, in the same pass (delayed scaling)
+  bool quantised_weights_kept = false;  ///< cast once a step; else in every micro-batch
+  DType gradient = DType::fp32;         ///< what weight gradients are accumulated in
+  DType gradient_bf16 = DType::fp32;    ///< the same where products are in bf16
+  bool bf16_states_sharded = false;  ///< optimizer states of bf16 weights are always sharded over
                                      ///< the data-parallel ranks (DeepSpeed's BF16_Optimizer)
   bool autograd_gradients_kept = false;  ///< 16-bit gradients stay beside an fp32 accumulation
   DType reduce = DType::fp32;            ///< what gradients are reduced in
@@ -85,8 +88,10 @@ struct Trainer {
   bool overlap_param_gather = true;  ///< ZeRO-1 all-gather beside the first forward
   bool overlap_p2p = true;           ///< pipeline sends beside compute
   bool overlap_cp = true;
-  bool overlap_ep = false;                ///< expert all-to-all beside compute
-  int fsdp_prefetch = 1;                  ///< units gathered ahead
+  bool overlap_ep = false;     ///< expert all-to-all beside compute
+  bool ep_sends_once = false;  ///< a token goes once to each node and rank that needs it (DeepEP,
+                               ///< HybridEP); else one copy for each of its experts
+  int fsdp_prefetch = 1;       ///< units gathered ahead
   bool reduce_every_micro_batch = false;  ///< FSDP without no_sync reduces after every backward
   bool reduce_every_round = false;        ///< sharded gradients are reduced when an interleaved
                                           ///< schedule leaves a chunk

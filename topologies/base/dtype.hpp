@@ -5,7 +5,9 @@
 
 namespace meshplan {
 
-enum class DType { fp32, tf32, bf16, fp16, fp8, int64, int32, uint8 };
+/// fp4: products of NVFP4 or MXFP4 operands. No buffer is of this type; a quantised operand takes
+/// about one byte an element, its row-wise and its column-wise copy together.
+enum class DType { fp32, tf32, bf16, fp16, fp8, fp4, int64, int32, uint8 };
 
 constexpr int64_t bytes_of(DType type) {
   switch (type) {
@@ -17,6 +19,7 @@ constexpr int64_t bytes_of(DType type) {
     case DType::fp16:
       return 2;
     case DType::fp8:
+    case DType::fp4:
     case DType::uint8:
       return 1;
     case DType::int64:
@@ -37,6 +40,8 @@ constexpr const char* name_of(DType type) {
       return "fp16";
     case DType::fp8:
       return "fp8";
+    case DType::fp4:
+      return "fp4";
     case DType::int64:
       return "int64";
     case DType::int32:
@@ -46,5 +51,8 @@ constexpr const char* name_of(DType type) {
   }
   return "?";
 }
+
+/// Operands are quantised from 16-bit values in front of the product.
+constexpr bool is_quantised(DType type) { return type == DType::fp8 || type == DType::fp4; }
 
 }  // namespace meshplan

@@ -44,6 +44,8 @@ Result<Gpu> read(MapReader in) {
   out.fp16_flops_per_s = rate(in, "fp16_dense_tflop_per_s", kTera);
   out.bf16_flops_per_s = rate(in, "bf16_dense_tflop_per_s", kTera);
   out.fp8_flops_per_s = rate(in, "fp8_dense_tflop_per_s", kTera);
+  if (in.has("fp4_dense_tflop_per_s"))
+    out.fp4_flops_per_s = rate(in, "fp4_dense_tflop_per_s", kTera);
   out.memory_bytes = static_cast<int64_t>(in.positive("memory_bytes"));
   out.memory_usable_bytes = static_cast<int64_t>(in.positive("memory_usable_bytes"));
   if (out.memory_usable_bytes > out.memory_bytes)
@@ -79,6 +81,8 @@ double Gpu::peak_flops_per_s(DType type) const {
       return bf16_flops_per_s;
     case DType::fp8:
       return fp8_flops_per_s;
+    case DType::fp4:
+      return fp4_flops_per_s;
     case DType::int64:
     case DType::int32:
     case DType::uint8:

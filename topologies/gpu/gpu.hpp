@@ -26,6 +26,7 @@ struct Gpu {
   double fp16_flops_per_s = 0;
   double bf16_flops_per_s = 0;
   double fp8_flops_per_s = 0;
+  double fp4_flops_per_s = 0;
 
   int64_t memory_bytes = 0;         ///< as the driver reports the whole board
   int64_t memory_usable_bytes = 0;  ///< what a process can allocate, CUDA context included

@@ -175,9 +175,7 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
     question.chosen.push_back(fmt::format("precision: not stated; {}", name_of(plan.compute)));
     return Done{};
   }
-  bool four_bit = false;
-  MESHPLAN_TRY(plan.compute, precision_words(text, four_bit));
-  if (four_bit) question.chosen.emplace_back("precision: fp4 products are priced as fp8");
+  MESHPLAN_TRY(plan.compute, precision_words(text));
   if (plan.compute == DType::tf32 && question.cluster->gpu.tf32_flops_per_s <= 0)
     plan.compute = DType::fp32;
   plan.gradient = gradient_of(question.trainer, plan.compute);

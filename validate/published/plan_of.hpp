@@ -45,8 +45,8 @@ struct RecomputeWords {
 };
 Result<RecomputeWords> recompute_words(const std::string& text);
 
-/// "bf16", "mxfp8", "nvfp4", ...; `four_bit` is set for formats that are priced as fp8.
-Result<DType> precision_words(const std::string& text, bool& four_bit);
+/// "bf16", "mxfp8", "nvfp4", ...
+Result<DType> precision_words(const std::string& text);
 
 /// "", "none", "0" -> 0; "1", "true", "cpu 25%" -> share of the optimizer states on the host.
 Result<double> offload_share(const std::string& text);

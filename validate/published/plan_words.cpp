@@ -100,11 +100,10 @@ Result<RecomputeWords> recompute_words(const std::string& text) {
                                     "moe", "moe_act"})};
 }
 
-Result<DType> precision_words(const std::string& text, bool& four_bit) {
+Result<DType> precision_words(const std::string& text) {
   const std::string word = lower_case(text);
-  four_bit = one_of(word, {"fp4", "nvfp4", "mxfp4"});
-  if (four_bit || word.find("fp8") != std::string::npos || word.find("float8") == 0)
-    return DType::fp8;
+  if (one_of(word, {"fp4", "nvfp4", "mxfp4"})) return DType::fp4;
+  if (word.find("fp8") != std::string::npos || word.find("float8") == 0) return DType::fp8;
   if (word.find("bf16") != std::string::npos || word == "bfloat16") return DType::bf16;
   if (one_of(word, {"fp16", "float16", "half", "amp", "mixed"})) return DType::fp16;
   if (one_of(word, {"fp32", "float32", "float"})) return DType::fp32;

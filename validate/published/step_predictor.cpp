@@ -16,7 +16,7 @@ namespace {
 Trainer liberal(Trainer trainer) {
   const Trainer any;
   trainer.rules.clear();
-  trainer.compute = {DType::fp32, DType::tf32, DType::bf16, DType::fp16, DType::fp8};
+  trainer.compute = {DType::fp32, DType::tf32, DType::bf16, DType::fp16, DType::fp8, DType::fp4};
   trainer.schedules.clear();
   for (int i = 0; i < kScheduleKinds; ++i)
     trainer.schedules.emplace_back(name_of(static_cast<ScheduleKind>(i)));

@@ -262,12 +262,9 @@ TEST_CASE("spellings of recompute, sharding, precision and offload", "[published
   CHECK(shard_words("none")->zero == 0);
   CHECK(!shard_words("")->stated);
   CHECK(!shard_words("zero4").ok());
-  bool four_bit = false;
-  CHECK(*precision_words("MXFP8", four_bit) == DType::fp8);
-  CHECK(!four_bit);
-  CHECK(*precision_words("nvfp4", four_bit) == DType::fp8);
-  CHECK(four_bit);
-  CHECK(!precision_words("int3", four_bit).ok());
+  CHECK(*precision_words("MXFP8") == DType::fp8);
+  CHECK(*precision_words("nvfp4") == DType::fp4);
+  CHECK(!precision_words("int3").ok());
   CHECK(*offload_share("cpu 25%") == Approx(0.25));
   CHECK(*offload_share("cpu 100-overlap%") == Approx(1));
   CHECK(*offload_share("0") == 0);
