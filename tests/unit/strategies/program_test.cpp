@@ -151,3 +151,56 @@ TEST_CASE("126 layers on 16 stages: first and last have one less") {
   plan.layer_split = {126};
   CHECK_FALSE(layers_per_virtual_stage(model, plan).ok());
 }
+
+TEST_CASE("8-bit products cast each operand once in either pass") {
+  Case c;
+  c.model.heads = c.model.kv_heads = 16;
+  c.plan.compute = DType::fp8;
+  c.trainer = Trainer{};
+  c.trainer.dynamic_scaling = false;
+  c.trainer.quantised_weights_kept = true;
+  const auto cast_bytes = [](const Block& block, Phase phase) {
+    int64_t bytes = 0;
+    for (const Op& op : block.ops(phase)) {
+      const auto* e = std::get_if<Elementwise>(&op.body);
+      if (e != nullptr && e->kind == ElementwiseKind::cast)
+        bytes += e->read_bytes + e->written_bytes;
+    }
+    return bytes;
+  };
+  // Inputs of the four products: h, h, h, 4h values a token; 2 bytes read, two 8-bit copies
+  // written.
+  CHECK(cast_bytes(c.layer(), Phase::forward) == 4 * kS * 7 * kH);
+  // Their gradients: 3h, h, 4h, h.
+  CHECK(cast_bytes(c.layer(), Phase::backward) == 4 * kS * 9 * kH);
+  SECTION("the largest value is found in a pass of its own") {
+    c.trainer.dynamic_scaling = true;
+    CHECK(cast_bytes(c.layer(), Phase::forward) == 6 * kS * 7 * kH);
+  }
+  SECTION("weights that are cast in every micro-batch: 12 h^2 of them") {
+    c.trainer.quantised_weights_kept = false;
+    CHECK(cast_bytes(c.layer(), Phase::forward) == 4 * (kS * 7 * kH + 12 * kH * kH));
+  }
+  SECTION("inputs kept in 16 bit are cast again: one copy each time, two in the backward pass") {
+    c.trainer.fp8_inputs_kept = false;
+    CHECK(cast_bytes(c.layer(), Phase::forward) == 3 * kS * 7 * kH);
+    CHECK(cast_bytes(c.layer(), Phase::backward) == 4 * kS * (9 + 7) * kH);
+  }
+  SECTION("sequence-parallel inputs travel in 8 bit, outputs in 16") {
+    c.plan.tp = 4;
+    const Block layer = c.layer();
+    for (const Op& op : layer.ops(Phase::forward)) {
+      const auto* moved = std::get_if<Collective>(&op.body);
+      if (moved == nullptr) continue;
+      const bool gathers = moved->op == CollectiveOp::all_gather;
+      CHECK(moved->bytes == kS * kH * (gathers ? 1 : 2));
+    }
+  }
+  SECTION("logits stay in 16 bit") {
+    const LowerContext context{c.model, c.plan, c.batch, c.trainer};
+    const Block head = lower_block(context, {BlockKind::Role::head});
+    for (const Op& op : head.ops(Phase::forward)) {
+      if (const auto* gemm = std::get_if<Gemm>(&op.body)) CHECK(gemm->in == DType::bf16);
+    }
+  }
+}

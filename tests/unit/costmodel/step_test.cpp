@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "costmodel/step/compose.hpp"
+#include "costmodel/step/op_price.hpp"
+#include "tests/unit/catch.hpp"
+
+namespace meshplan {
+namespace {
+
+/// `count` blocks of which a stage is made, one block a chunk; seconds each.
+struct Blocks {
+  PassPrice pass;
+  StatePrice state;
+  Stage stage;
+  Blocks(double forward, double backward, double gather, double reduce, int chunks) {
+    pass.forward.wall = pass.forward.gemm = forward;
+    pass.backward.wall = pass.backward.gemm = backward;
+    state.gather.wall = gather;
+    state.reduce.wall = reduce;
+    state.gather_when = When::first_micro_batch;
+    state.reduce_when = When::last_micro_batch;
+    stage.chunks.assign(static_cast<size_t>(chunks), Chunk{{{0, 0, 1}}});
+  }
+  StagePrice composed(const ScheduleShape& shape) const {
+    return compose_stage(stage, {{&pass}, {&state}}, Trainer{}, shape, 0);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("rounds of an interleaved schedule hide what is gathered and reduced once a step") {
+  // Two chunks, four micro-batches a round. Forward: the first gather (3 s) is waited for; the
+  // second ends at 6 s, while the round of the first chunk ends at 3 + 4 * 1 s.
+  // Backward: chunk 1's last micro-batch ends at 4 * 2 s, its reduction at 13 s; chunk 0's ends at
+  // 16 s, its reduction at 21 s, 5 s after the last backward.
+  const Blocks blocks(1, 2, 3, 5, 2);
+  const StagePrice interleaved = blocks.composed({ScheduleKind::interleaved, 4, 2, 8});
+  CHECK(interleaved.gather_s == Approx(3));
+  CHECK(interleaved.reduce_s == Approx(5));
+  // Rounds of two hide less: the second gather ends 1 s late, the second reduction waits 1 s.
+  const StagePrice shorter = blocks.composed({ScheduleKind::interleaved, 2, 2, 8});
+  CHECK(shorter.gather_s == Approx(4));
+  CHECK(shorter.reduce_s == Approx(6));
+}
+
+TEST_CASE("an exchange of experts that sends a token once to each place") {
+  const auto gpu = find_gpu("h100-sxm5-80gb");
+  REQUIRE(gpu.ok());
+  const auto kernels = KernelTables::load(*gpu);
+  const auto collectives = CollectiveModel::load(*gpu);
+  REQUIRE(kernels.ok());
+  REQUIRE(collectives.ok());
+  const Trainer trainer;
+  PriceContext context{*kernels, *collectives, trainer, DType::bf16, {}};
+  GroupLinks& links = context.links[static_cast<size_t>(Group::ep)];
+  links.ranks = 16;
+  links.ranks_per_node = 8;
+  links.nodes = links.hosts = 2;
+  links.nvlink = true;
+  links.nvlink_domain_ranks = 8;
+  links.intra_bytes_per_s = 450e9;
+  links.inter_bytes_per_s = links.alltoall_inter_bytes_per_s = links.p2p_bytes_per_s = 50e9;
+  links.inter_latency_s = 3e-6;
+  const double bytes = 8e9;  // long enough for latencies not to matter
+  const auto seconds = [&](int64_t copies) {
+    Collective op{CollectiveOp::all_to_all, Group::ep, static_cast<int64_t>(bytes), DType::bf16};
+    op.copies = copies;
+    return price(Op{op, Module::dispatch, {}, {}}, context).seconds;
+  };
+  // Each of 8 copies goes to the other node with probability 1/2: 4 of 8 cross. Sent once, a token
+  // crosses with 1 - 2^-8: 4 / (255/256) times less.
+  CHECK(seconds(1) / seconds(8) == Approx(4 * 256.0 / 255).epsilon(0.01));
+}
+
+}  // namespace meshplan
