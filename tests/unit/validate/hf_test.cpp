@@ -40,7 +40,7 @@ double relative_l2(const std::vector<float>& a, const std::vector<float>& b) {
 
 void check(const std::string& name, const Plan& plan) {
   INFO(name << " " << to_text(plan));
-  const std::string folder = std::string(MESHPLAN_SOURCE_DIR) + "/tests/golden/" + name;
+  const std::string folder = data_root() + "/tests/golden/" + name;
   const Result<Model> model = read_hf_config(folder + "/config.json");
   if (!model.ok()) FAIL(render(model.error()));
   const Result<HfWeights> weights = HfWeights::open(folder);
