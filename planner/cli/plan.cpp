@@ -10,6 +10,7 @@
 #include "planner/cli/progress.hpp"
 #include "planner/report/answer.hpp"
 #include "planner/report/format.hpp"
+#include "planner/search/pareto.hpp"
 #include "planner/search/remedy.hpp"
 
 namespace meshplan::cli {
@@ -19,9 +20,11 @@ namespace {
 void finish_answer(const SearchQuestion& asked, const report::Question& q, SearchResult& answer) {
   const double counted = model_flops_per_token(q.model, q.batch.sequence, q.convention) /
                          model_flops_per_token(q.model, q.batch.sequence);
-  for (StepEstimate& plan : answer.plans) {
-    plan.tflops_per_gpu *= counted;
-    plan.mfu *= counted;
+  for (auto* plans : {&answer.plans, &answer.pareto}) {
+    for (StepEstimate& plan : *plans) {
+      plan.tflops_per_gpu *= counted;
+      plan.mfu *= counted;
+    }
   }
   if (const auto remedy = more_gpus(asked, answer))
     answer.none->smallest_change = fmt::format(
@@ -47,13 +50,15 @@ int run_plan(const Arguments& arguments) {
   PlanFlags axes;
   OutputFlags outputs;
   std::string top = "5", threads;
-  bool no_bounds = false;
+  bool no_bounds = false, pareto = false;
   add_input_flags(app, inputs);
   add_plan_flags(app, axes, true);
   app.add_option("--top", top, "plans to show (5)")->group("Search");
   app.add_option("--threads", threads, "threads of the search; all cores if not given")
       ->group("Search");
   app.add_flag("--no-bounds", no_bounds, "price every plan that fits")->group("Search");
+  app.add_flag("--pareto", pareto, "also what less memory costs in time: a search each")
+      ->group("Search");
   add_output_flags(app, outputs);
   MESHPLAN_CLI_PARSE(app, arguments);
 
@@ -67,10 +72,13 @@ int run_plan(const Arguments& arguments) {
     MESHPLAN_CLI_TRY(const int64_t n, whole_number(threads, "--threads"), inputs.json);
     search_for.threads = static_cast<int>(std::min<int64_t>(n, 1024));
   }
-  auto found = [&] {
+  auto found = [&]() -> Result<SearchResult> {
     const Progress progress("searching");
-    auto answer = search(search_for);
-    if (answer.ok()) finish_answer(search_for, question, answer.value());
+    MESHPLAN_TRY(SearchResult answer, search(search_for));
+    if (pareto && !answer.plans.empty()) {
+      MESHPLAN_TRY(answer.pareto, pareto_set(search_for, answer.plans.front()));
+    }
+    finish_answer(search_for, question, answer);
     return answer;
   }();
   MESHPLAN_CLI_TRY(const SearchResult result, std::move(found), inputs.json);

@@ -14,7 +14,10 @@ namespace {
 
 constexpr size_t kRulesNamed = 3;
 
-std::string plans_table(const SearchResult& r) {
+/// Plans one below the other; `marks` holds what stands before each, times are compared with the
+/// first.
+std::string plans_table(const std::vector<StepEstimate>& plans,
+                        const std::vector<std::string>& marks) {
   Table table({{"", Align::right},
                {"step", Align::right},
                {"to 1", Align::right},
@@ -22,19 +25,37 @@ std::string plans_table(const SearchResult& r) {
                {"MFU", Align::right},
                {"memory", Align::right},
                {"plan", Align::left}});
-  const double best = r.plans.front().step_s;
+  const double best = plans.front().step_s;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    const StepEstimate& e = plans[i];
+    table.add({marks[i], seconds(e.step_s),
+               i == 0 ? "" : fmt::format("{:+.1f} %", 100 * (e.step_s / best - 1)),
+               significant(e.tflops_per_gpu), percent(e.mfu),
+               gib(static_cast<double>(e.peak_memory_bytes)), brief(e.plan)});
+  }
+  return table.text();
+}
+
+std::string best_plans(const SearchResult& r) {
+  std::vector<std::string> marks;
   bool ties = false;
   for (size_t i = 0; i < r.plans.size(); ++i) {
-    const StepEstimate& e = r.plans[i];
     const bool tie = i > 0 && i < r.tie.size() && r.tie[i];
     ties = ties || tie;
-    table.add({fmt::format("{}{}", tie ? "=" : "", i + 1), seconds(e.step_s),
-               i == 0 ? "" : fmt::format("{:+.1f} %", 100 * (e.step_s / best - 1)), significant(e.tflops_per_gpu),
-               percent(e.mfu), gib(static_cast<double>(e.peak_memory_bytes)), brief(e.plan)});
+    marks.push_back(fmt::format("{}{}", tie ? "=" : "", i + 1));
   }
-  std::string out = table.text();
-  if (ties) out += "  = ties with 1: nearer to it than predictions are to reality; the simplest stands first\n";
+  std::string out = "best plans\n" + plans_table(r.plans, marks);
+  if (ties)
+    out +=
+        "  = ties with 1: nearer to it than predictions are to reality; the simplest stands "
+        "first\n";
   return out;
+}
+
+std::string pareto_plans(const SearchResult& r) {
+  std::vector<std::string> marks;
+  for (size_t i = 0; i < r.pareto.size(); ++i) marks.push_back(std::to_string(i + 1));
+  return "less memory, at what cost\n" + plans_table(r.pareto, marks);
 }
 
 std::string funnel_text(const Funnel& f) {
@@ -91,7 +112,8 @@ std::string to_text(const SearchResult& r, const Question& q) {
   }
   const StepEstimate& best = r.plans.front();
   out += to_text(best, q) + '\n';
-  if (r.plans.size() > 1) out += "best plans\n" + plans_table(r) + '\n';
+  if (r.plans.size() > 1) out += best_plans(r) + '\n';
+  if (!r.pareto.empty()) out += pareto_plans(r) + '\n';
   out += funnel_text(r.funnel);
   return out + caveats(best);
 }
@@ -117,6 +139,10 @@ Json to_json(const SearchResult& r, const Question& q) {
                 {"priced", r.funnel.priced},
                 {"covered", r.funnel.covered}}},
               {"plans", std::move(plans)}};
+  if (!r.pareto.empty()) {
+    out["pareto"] = Json::array();
+    for (const StepEstimate& plan : r.pareto) out["pareto"].push_back(to_json(plan));
+  }
   if (r.none) {
     out["none"] = {{"rule", r.none->rule},
                    {"needed_bytes", r.none->needed_bytes},

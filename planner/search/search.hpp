@@ -62,8 +62,9 @@ struct TightestConstraint {
 
 struct SearchResult {
   Funnel funnel;
-  std::vector<StepEstimate> plans;         ///< best first; those within the error band are ties
-  std::vector<bool> tie;                   ///< plans[i] is within the error band of plans[0]
+  std::vector<StepEstimate> plans;   ///< best first; those within the error band are ties
+  std::vector<bool> tie;             ///< plans[i] is within the error band of plans[0]
+  std::vector<StepEstimate> pareto;  ///< step time against memory, where asked for (pareto.hpp)
   std::optional<TightestConstraint> none;  ///< set when plans is empty
   double search_s = 0;
   int threads = 1;

@@ -29,14 +29,25 @@ struct MapReader::State {
     const YAML::Node value = key.empty() ? YAML::Node(node) : child(key);
     const YAML::Mark mark = (value.IsDefined() ? value : node).Mark();
     std::string full = path.empty() ? key : (key.empty() ? path : path + "." + key);
-    if (mark.is_null() || mark.line < 0) return fmt::format("{}: {}", file, full);
-    return fmt::format("{}:{}: {}", file, mark.line + 1, full);
+    const bool placed = !mark.is_null() && mark.line >= 0;
+    const std::string line = placed ? fmt::format("{}:{}", file, mark.line + 1) : file;
+    return full.empty() ? line : fmt::format("{}: {}", line, full);
   }
   YAML::Node child(const std::string& key) const {
     // operator[] on a const node does not insert.
     const YAML::Node& self = node;
     if (!self.IsMap()) return YAML::Node(YAML::NodeType::Undefined);
     return self[key];
+  }
+  /// "did you mean" of a key that stands here in the place of the missing one; may be empty.
+  std::string misspelt(const std::string& missing) const {
+    std::vector<std::string> there;
+    for (const auto& pair : node) {
+      const auto key = pair.first.as<std::string>();
+      if (known.count(key) == 0) there.push_back(key);
+    }
+    const std::string like = nearest(missing, there);
+    return like.empty() ? "" : fmt::format("is '{}' a misspelling of it?", like);
   }
   void note(const std::string& key, const std::string& message, const std::string& value,
             const std::string& hint) {
@@ -104,34 +115,52 @@ std::string shown(const YAML::Node& value) {
   if (value.IsNull()) return "null";
   return value.IsSequence() ? "a list" : "a mapping";
 }
-}  // namespace
 
-// One shape for all scalar getters: absent -> fallback or problem; wrong type -> problem.
-#define MESHPLAN_SCALAR(type, key, fallback, expected)                       \
-  state_->known.insert(key);                                                 \
-  const YAML::Node value = state_->child(key);                               \
-  if (!value.IsDefined() || value.IsNull()) {                                \
-    if (fallback) return *(fallback);                                        \
-    state_->note("", fmt::format("key '{}' is missing", key), "", "");       \
-    return type{};                                                           \
-  }                                                                          \
-  if (auto converted = convert<type>(value)) return *converted;              \
-  state_->note(key, fmt::format("expected {}", expected), shown(value), ""); \
-  return type{};
+/// One shape for all scalar getters: absent -> fallback or problem; wrong type -> problem.
+template <class T, class State>
+T scalar(State& state, const std::string& key, const std::optional<T>& fallback,
+         const char* expected) {
+  state.known.insert(key);
+  const YAML::Node value = state.child(key);
+  if (!value.IsDefined() || value.IsNull()) {
+    if (fallback) return *fallback;
+    state.note("", fmt::format("key '{}' is missing", key), "", state.misspelt(key));
+    return T{};
+  }
+  if (auto converted = convert<T>(value)) return *converted;
+  state.note(key, fmt::format("expected {}", expected), shown(value), "");
+  return T{};
+}
 
-namespace {
-const std::optional<double> kNoNumber;
-const std::optional<int64_t> kNoInteger;
-const std::optional<bool> kNoBoolean;
-const std::optional<std::string> kNoText;
+constexpr const char* kNumber = "a number";
+constexpr const char* kInteger = "a whole number";
+constexpr const char* kBoolean = "true or false";
+constexpr const char* kText = "text";
 }  // namespace
 
 double MapReader::number(const std::string& key) {
-  MESHPLAN_SCALAR(double, key, kNoNumber, "a number")
+  return scalar<double>(*state_, key, std::nullopt, kNumber);
 }
 double MapReader::number(const std::string& key, double fallback) {
-  const std::optional<double> otherwise = fallback;
-  MESHPLAN_SCALAR(double, key, otherwise, "a number")
+  return scalar<double>(*state_, key, fallback, kNumber);
+}
+int64_t MapReader::integer(const std::string& key) {
+  return scalar<int64_t>(*state_, key, std::nullopt, kInteger);
+}
+int64_t MapReader::integer(const std::string& key, int64_t fallback) {
+  return scalar<int64_t>(*state_, key, fallback, kInteger);
+}
+bool MapReader::boolean(const std::string& key) {
+  return scalar<bool>(*state_, key, std::nullopt, kBoolean);
+}
+bool MapReader::boolean(const std::string& key, bool fallback) {
+  return scalar<bool>(*state_, key, fallback, kBoolean);
+}
+std::string MapReader::text(const std::string& key) {
+  return scalar<std::string>(*state_, key, std::nullopt, kText);
+}
+std::string MapReader::text(const std::string& key, const std::string& fallback) {
+  return scalar<std::string>(*state_, key, fallback, kText);
 }
 
 double MapReader::positive(const std::string& key) {
@@ -143,29 +172,6 @@ double MapReader::positive(const std::string& key) {
 double MapReader::positive(const std::string& key, double fallback) {
   return has(key) && !is_null(key) ? positive(key) : fallback;
 }
-
-int64_t MapReader::integer(const std::string& key){
-    MESHPLAN_SCALAR(int64_t, key, kNoInteger,
-                    "a whole number")} int64_t MapReader::integer(const std::string& key,
-                                                                  int64_t fallback) {
-  const std::optional<int64_t> otherwise = fallback;
-  MESHPLAN_SCALAR(int64_t, key, otherwise, "a whole number")
-}
-bool MapReader::boolean(const std::string& key) {
-  MESHPLAN_SCALAR(bool, key, kNoBoolean, "true or false")
-}
-bool MapReader::boolean(const std::string& key, bool fallback) {
-  const std::optional<bool> otherwise = fallback;
-  MESHPLAN_SCALAR(bool, key, otherwise, "true or false")
-}
-std::string MapReader::text(const std::string& key){
-    MESHPLAN_SCALAR(std::string, key, kNoText,
-                    "text")} std::string MapReader::text(const std::string& key,
-                                                         const std::string& fallback) {
-  const std::optional<std::string> otherwise = fallback;
-  MESHPLAN_SCALAR(std::string, key, otherwise, "text")
-}
-#undef MESHPLAN_SCALAR
 
 std::string MapReader::choice(const std::string& key, const std::vector<std::string>& legal) {
   const std::string word = text(key);

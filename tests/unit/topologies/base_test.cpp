@@ -28,6 +28,17 @@ TEST_CASE("strict reader: unknown key is named with line and nearest key") {
   CHECK(status.error().kind == ErrorKind::input);
 }
 
+TEST_CASE("strict reader: a missing key is answered with the misspelt one that stands there") {
+  auto reader = MapReader::parse("nodez: 3\n", "cluster.yaml");
+  REQUIRE(reader);
+  reader->integer("nodes");
+  CHECK(reader->finish().error().message == "key 'nodes' is missing");
+  CHECK(reader->finish().error().hint == "is 'nodez' a misspelling of it?");
+  auto other = MapReader::parse("colour: red\n", "cluster.yaml");
+  other->integer("nodes");
+  CHECK(other->finish().error().hint.empty());
+}
+
 TEST_CASE(
     "strict reader: negative bandwidth, wrong type and truncated text are errors with a line") {
   auto reader = MapReader::parse("bandwidth_bytes_per_s: -4\n", "c.yaml");

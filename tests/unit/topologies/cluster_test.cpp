@@ -128,8 +128,8 @@ TEST_CASE("a cluster that is written reads back the same") {
 
 TEST_CASE("a user's NVL72 file: the domain is fitted unless it is stated") {
   CHECK(parse_cluster("gpu: GB200\nnodes: 64\n", "a")->nvlink_domain_gpus == 64);
-  CHECK(parse_cluster("gpu: GB200\nnodes: 64\nnvlink_domain_gpus: 72\n", "a")
-            ->nvlink_domain_gpus == 72);
+  CHECK(parse_cluster("gpu: GB200\nnodes: 64\nnvlink_domain_gpus: 72\n", "a")->nvlink_domain_gpus ==
+        72);
   const auto huge = parse_cluster("gpu: H100\nnodes: 999999999999\n", "bad.yaml");
   REQUIRE(!huge.ok());
   CHECK(huge.error().where == "bad.yaml:2: nodes");
