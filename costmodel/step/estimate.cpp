@@ -163,7 +163,8 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
     held.push_back({index, peak_saved(input.shape, index, price.memory.chunks),
                     largest_temporary(price.memory.chunks), &price.memory.states});
   }
-  MemoryEstimate memory = memory_of(held, plan, trainer, costs.cluster().gpu, constants);
+  MemoryEstimate memory =
+      memory_of(held, plan, micro_batches, trainer, costs.cluster().gpu, constants);
   estimate.peak_memory_bytes = memory.peak_bytes;
   estimate.reported_memory_bytes = memory.reported_bytes;
   estimate.capacity_bytes = memory.capacity_bytes;

@@ -51,6 +51,7 @@ struct HeldStage {
 /// `stages`: equal stages after the first may be left out where later stages have fewer
 /// micro-batches in flight.
 MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
-                         const Trainer& trainer, const Gpu& gpu, const Constants& constants);
+                         int64_t micro_batches, const Trainer& trainer, const Gpu& gpu,
+                         const Constants& constants);
 
 }  // namespace meshplan

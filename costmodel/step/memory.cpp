@@ -22,53 +22,65 @@ int64_t communicators(const Plan& plan) {
   return count;
 }
 
-/// Bytes that exist only while the optimizer steps: fp32 copies of 16-bit gradients, and the
-/// temporary of the square root that torch's eager and foreach kernels make of the second moment.
-int64_t step_temporaries(const BlockMemory& states, const Trainer& trainer) {
+/// Bytes that exist only while the optimizer steps: flat and fp32 copies of 16-bit gradients, and
+/// the temporary of the square root that torch's eager and foreach kernels make of the second
+/// moment.
+int64_t step_temporaries(const BlockMemory& states, const Plan& plan, const Trainer& trainer) {
   const int64_t moment = bytes_of(trainer.optimizer_moment);
   const int64_t per_element = 2 * moment + (trainer.master_weights ? 4 : 0);
   const int64_t elements = states.optimizer / per_element;
   int64_t bytes = 0;
   if (trainer.gradient_copy_at_step) bytes += 4 * elements;
+  if (trainer.gradients_flattened_at_step) bytes += bytes_of(plan.gradient) * elements;
   if (trainer.optimizer != OptimizerKernel::fused) bytes += moment * elements;
   return bytes;
 }
 
-int64_t reported(const Trainer& trainer, int64_t allocated, int64_t slack, int64_t outside) {
+/// cached: of what was freed before other bytes were needed; a caching allocator gives it back only
+/// when the device is full.
+int64_t reported(const Trainer& trainer, int64_t allocated, int64_t cached, int64_t outside,
+                 int64_t capacity) {
   switch (trainer.memory_report) {
     case MemoryReport::allocated:
       return allocated;
     case MemoryReport::reserved:
-      return allocated + slack;
+      return std::max(allocated, std::min(allocated + cached, capacity - outside));
     case MemoryReport::device:
       break;
   }
-  return allocated + slack + outside;
+  return std::max(allocated + outside, std::min(allocated + cached + outside, capacity));
 }
 
 }  // namespace
 
 MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
-                         const Trainer& trainer, const Gpu& gpu, const Constants& constants) {
+                         int64_t micro_batches, const Trainer& trainer, const Gpu& gpu,
+                         const Constants& constants) {
+  const bool grow = trainer.gradients_made_anew && micro_batches == 1;
   MemoryEstimate result;
   result.capacity_bytes = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
   result.peak_bytes = -1;
-  for (const auto& [index, activations, largest, held] : stages) {
+  for (const auto& [index, at_peak, largest, held] : stages) {
     const BlockMemory& states = *held;
     const auto slack =
-        static_cast<int64_t>(static_cast<double>(activations) * constants.activation_slack +
+        static_cast<int64_t>(static_cast<double>(at_peak) * constants.activation_slack +
                              static_cast<double>(largest) * kTemporarySlack);
     const int64_t groups = plan.world() > 1 ? communicators(plan) : 0;
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;
     const int64_t nccl = groups * trainer.nccl_bytes_per_group;
+    // Gradients that do not exist before the backward pass come as evenly as activations go, so
+    // either all of the one or all of the other is the most.
+    const int64_t activations = grow ? std::max(at_peak - states.gradients, int64_t{0}) : at_peak;
     // Activations are gone when the optimizer steps.
-    const int64_t temporary = std::max(step_temporaries(states, trainer) - activations, int64_t{0});
+    const int64_t step = step_temporaries(states, plan, trainer);
+    const int64_t temporary = std::max(step - activations, int64_t{0});
     const int64_t allocated = states.parameters + states.gathered + states.gradients +
                               states.optimizer + activations + temporary;
     const int64_t total = allocated + slack + libraries + nccl;
     if (total <= result.peak_bytes) continue;
     result.peak_bytes = total;
-    result.reported_bytes = reported(trainer, allocated, slack, libraries + nccl);
+    result.reported_bytes = reported(trainer, allocated, slack + step - temporary, libraries + nccl,
+                                     result.capacity_bytes);
     result.stage = index;
     const auto part = [](const char* name, int64_t bytes) {
       return Part{name, static_cast<double>(bytes)};

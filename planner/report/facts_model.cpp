@@ -135,6 +135,8 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("fused norm when recomputed", "fused_norm_recomputed", t.fused_norm_recomputed);
   s.flag("fused rope", "fused_rope", t.fused_rope);
   s.flag("fused cross-entropy", "fused_cross_entropy", t.fused_cross_entropy);
+  s.flag("loss in place", "loss_in_place", t.loss_in_place);
+  s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
   s.flag("compiled element-wise chains", "compiled", t.compiled);
   s.flag("dropout", "dropout", t.dropout);
   s.flag("weight gradient added in product", "wgrad_accumulation_fused",
@@ -165,6 +167,13 @@ void add_memory(Sheet& s, const Trainer& t) {
   s.flag("frees pipeline outputs", "deallocate_pipeline_outputs", t.deallocate_pipeline_outputs);
   s.flag("selective = attention core only", "recompute_core_attention", t.recompute_core_attention);
   s.flag("fp32 gradient copy at step", "gradient_copy_at_step", t.gradient_copy_at_step);
+  s.flag("flat gradient copy at step", "gradients_flattened_at_step",
+         t.gradients_flattened_at_step);
+  s.flag("gradients freed after the step", "gradients_made_anew", t.gradients_made_anew);
+  s.flag("optimizer within the backward pass", "optimizer_in_backward", t.optimizer_in_backward);
+  s.flag("optimizer states paged", "optimizer_paged", t.optimizer_paged);
+  s.flag("offloads weights too", "offload_weights", t.offload_weights);
+  s.flag("keeps every second product", "alternate_products_kept", t.alternate_products_kept);
   s.add("fragmentation", "allocator_slack_fraction", t.allocator_slack,
         percent(t.allocator_slack) + " of activations");
   size("context", "context_bytes", t.context_bytes);

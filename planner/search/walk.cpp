@@ -188,8 +188,8 @@ bool Walk::fits(const Plan& plan, const Stages& stages, int64_t& bytes) {
   for (HeldStage& stage : held) {
     stage.states = &sums[static_cast<size_t>(stages.kind_of[static_cast<size_t>(stage.stage)])];
   }
-  const MemoryEstimate memory =
-      memory_of(held, plan, question_.trainer, costs_.cluster().gpu, costs_.constants());
+  const MemoryEstimate memory = memory_of(held, plan, shape.micro_batches, question_.trainer,
+                                          costs_.cluster().gpu, costs_.constants());
   bytes = memory.peak_bytes;
   return memory.peak_bytes <= memory.capacity_bytes;
 }

@@ -134,7 +134,7 @@ Result<Model> from_columns_alone(const ModelColumns& c) {
     return m;
   }
   if (c.hidden) m.hidden = *c.hidden;
-  m.vocabulary = c.vocabulary.value_or(gated ? 32000 : 51200);
+  m.vocabulary = c.vocabulary.value_or(c.usual_vocabulary.value_or(gated ? 32000 : 51200));
   if (!c.vocabulary) assume(m, fmt::format("vocabulary {}: not stated", m.vocabulary));
   if (!c.hidden) {
     if (!size)

@@ -16,8 +16,9 @@ namespace meshplan {
 struct ModelColumns {
   std::string name;
   std::optional<int64_t> layers, hidden, heads, kv_heads, vocabulary;
-  std::optional<int64_t> ffn;  ///< MLP width; of one expert for a mixture of experts
-  std::optional<bool> gated;   ///< SwiGLU: Llama-like; else GPT-like
+  std::optional<int64_t> usual_vocabulary;  ///< where none is stated and the name tells nothing
+  std::optional<int64_t> ffn;               ///< MLP width; of one expert for a mixture of experts
+  std::optional<bool> gated;                ///< SwiGLU: Llama-like; else GPT-like
   std::optional<int64_t> experts, top_k;
   std::optional<int64_t> sequence;  ///< rows of a learned position table
   std::string like;  ///< bundled model whose norm, biases, activation and positions a model of an

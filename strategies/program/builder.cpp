@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <utility>
 
 namespace meshplan {
 namespace {
@@ -72,7 +73,18 @@ void BlockBuilder::forward(Body body, Module module, std::vector<BufferId> in,
 
 void BlockBuilder::backward(Body body, Module module, std::vector<BufferId> in,
                             std::vector<BufferId> out) {
+  if (held_ >= 0) in.push_back(std::exchange(held_, -1));
   block_.ops(Phase::backward).push_back({std::move(body), module, std::move(in), std::move(out)});
+}
+
+bool BlockBuilder::keeps_alternate_products() const {
+  return context_.trainer.alternate_products_kept &&
+         context_.plan.recompute == Recompute::selective &&
+         (context_.plan.recompute_modules & bit(Module::mlp_in)) != 0;
+}
+
+void BlockBuilder::hold(BufferId id) {
+  on_backward(Module::residual, [this, id] { held_ = id; });
 }
 
 void BlockBuilder::on_backward(Module module, std::function<void()> rule) {
@@ -335,6 +347,19 @@ BufferId BlockBuilder::norm(const std::string& name, const std::string& hf, Modu
   return y;
 }
 
+BufferId BlockBuilder::copy(const std::string& name, Module module, BufferId x) {
+  const Buffer from = at(x);
+  const Elementwise op{ElementwiseKind::copy, from.elements(), from.bytes(), from.bytes()};
+  const BufferId y = value(name, from.rows, from.cols, from.dtype);
+  forward(op, module, {x}, {y});
+  on_backward(module, [=, this] {
+    const BufferId dx = value("d." + from.name, from.rows, from.cols, from.dtype);
+    backward(op, module, {gradient_of(y)}, {dx});
+    give(x, dx, module);
+  });
+  return y;
+}
+
 BufferId BlockBuilder::residual(const std::string& name, BufferId a, BufferId b) {
   const Buffer from = at(a);
   const int64_t elements = from.elements();
@@ -366,13 +391,19 @@ BufferId BlockBuilder::activation(const std::string& name, Module module, Buffer
                                   ActivationType type, int64_t rows, int64_t cols) {
   const BufferId y = value(name, rows, cols);
   const bool fused = context_.trainer.fused_bias_activation;
+  const bool gated = at(x).cols == 2 * cols;
+  std::vector<BufferId> out{y}, kept{x}, read{x};
+  // Gate and up projection are products of their own there: the first one's result is kept.
+  if (gated && module == Module::activation && keeps_alternate_products()) {
+    read.push_back(value(at(x).name + ".kept", rows, cols));
+    kept.push_back(read.back());
+  }
   // Separate kernels for the activation and its product with the gate: the product keeps both.
-  std::vector<BufferId> out{y}, kept{x};
-  if (!fused && at(x).cols == 2 * cols) {
+  if (!fused && gated) {
     out.push_back(value(name + ".gate", rows, cols));
     kept.push_back(out.back());
   }
-  forward(Activate{Pass::forward, type, rows, cols, fused}, module, {x}, out);
+  forward(Activate{Pass::forward, type, rows, cols, fused}, module, read, out);
   on_backward(module, [=, this] {
     const BufferId dx = value("d." + at(x).name, at(x).rows, at(x).cols, at(x).dtype);
     std::vector<BufferId> in{gradient_of(y)};

@@ -72,6 +72,8 @@ class BlockBuilder {
   /// heads with the same weight.
   BufferId norm(const std::string& name, const std::string& hf, Module module, BufferId x,
                 int64_t cols, bool per_head = false);
+  /// The same values in another order.
+  BufferId copy(const std::string& name, Module module, BufferId x);
   /// a + b; with dropout of the trainer on b, in one kernel where it fuses that.
   BufferId residual(const std::string& name, BufferId a, BufferId b);
   BufferId activation(const std::string& name, Module module, BufferId x, ActivationType type,
@@ -86,6 +88,11 @@ class BlockBuilder {
   /// Operation of the backward pass (from within a rule).
   void backward(Body body, Module module, std::vector<BufferId> in, std::vector<BufferId> out);
   void weight_gradient(Module module, const Gemm& gemm, BufferId dy, BufferId x, const Weight& w);
+
+  /// The plan's selective recompute keeps every second product's result of a block.
+  bool keeps_alternate_products() const;
+  /// `id` is kept until the backward pass of this block begins, though nothing there reads it.
+  void hold(BufferId id);
 
   /// Gradient of a value; must have been given by a later operation.
   BufferId gradient_of(BufferId id) const;
@@ -115,6 +122,7 @@ class BlockBuilder {
   };
   std::vector<Rule> tape_;
   std::map<BufferId, BufferId> gradients_;
+  BufferId held_ = -1;  ///< for the next operation of the backward pass to read
 };
 
 /// Flats, and the gather, reduce and update phases of `block` by the plan's zero level.

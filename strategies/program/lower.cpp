@@ -210,6 +210,9 @@ Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
     }
   }
   if (plan.optimizer_offload) program.priced_only.push_back("optimizer offload");
+  if (trainer.alternate_products_kept && plan.recompute == Recompute::selective) {
+    program.priced_only.push_back("checkpoints that keep every second product");
+  }
   return program;
 }
 

@@ -42,6 +42,8 @@ Heads split_heads(BlockBuilder& builder, const std::vector<BufferId>& from, int6
 BufferId project_out(BlockBuilder& builder, BufferId o) {
   const LowerContext& context = builder.context();
   const Model& model = context.model;
+  if (context.trainer.attention_output_copied && context.plan.micro_batch > 1)
+    o = builder.copy("attention by tokens", Module::core_attention, o);
   const Weight w = builder.parameter("o.weight", {{"self_attn.o_proj.weight", model.hidden}},
                                      model.heads * value_head_dim(model), 1, true);
   BufferId y = builder.row("attention output", Module::attention_out, o, w);

@@ -99,14 +99,15 @@ BufferId gather_logits(BlockBuilder& builder, BufferId logits) {
 }
 
 /// Loss over the part of the vocabulary that this rank has logits of. In place, the gradient
-/// replaces the (fp32) logits. torch's cross_entropy writes the log-probabilities, frees the fp32
-/// logits, and its backward pass holds the log-probabilities, their gradient and that of the logits
-/// at once.
+/// replaces the (fp32) logits, or a copy of them from which their largest value was subtracted.
+/// torch's cross_entropy writes the log-probabilities, frees the fp32 logits, and its backward pass
+/// holds the log-probabilities, their gradient and that of the logits at once. Fused and not in
+/// place, the gradient is one more tensor in the type of the logits.
 void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
   const LowerContext& context = builder.context();
   const int64_t tokens = builder.at(logits).rows, vocab = builder.at(logits).cols;
   const bool fused = context.trainer.fused_cross_entropy;
-  const bool in_place = fused || context.trainer.loss_in_place;
+  const bool in_place = context.trainer.loss_in_place;
   const bool copy =
       !fused && context.trainer.logits == DType::fp32 && builder.at(logits).dtype != DType::fp32;
   BufferId used = logits;
@@ -131,26 +132,31 @@ void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
   reduce(1, true);
   BufferId kept = used;  // by the backward pass
   std::vector<BufferId> sums{stats};
-  if (!in_place) {
-    kept = builder.value("log-probabilities", tokens, vocab, builder.at(used).dtype);
+  if (!fused && (!in_place || context.trainer.loss_shifts_copy)) {
+    kept = builder.value(in_place ? "shifted logits" : "log-probabilities", tokens, vocab,
+                         builder.at(used).dtype);
     sums.push_back(kept);
   }
-  builder.forward(part(CrossEntropy::Part::sum), Module::loss, {used, targets, stats}, sums);
+  // What makes the fp32 copy still holds the logits while that is copied again.
+  std::vector<BufferId> summed{used, targets, stats};
+  if (copy && kept != used) summed.push_back(logits);
+  builder.forward(part(CrossEntropy::Part::sum), Module::loss, summed, sums);
   reduce(2, false);
   builder.forward(part(CrossEntropy::Part::loss), Module::loss, {stats}, {loss});
   const CrossEntropy gradient = part(CrossEntropy::Part::gradient);
   builder.on_backward(
-      Module::loss, [&builder, logits, targets, kept, stats, gradient, copy, in_place] {
+      Module::loss, [&builder, logits, targets, kept, stats, gradient, copy, fused, in_place] {
         const Buffer from = builder.at(kept);
         BufferId d = kept;
-        std::vector<BufferId> out{d};
+        std::vector<BufferId> out{d}, in{kept, targets, stats};
         if (!in_place) {
-          d = builder.value("d.logits.fp32", from.rows, from.cols, from.dtype);
-          out = {d, builder.value("d.log-probabilities", from.rows, from.cols, from.dtype)};
+          d = builder.value(fused ? "d.logits" : "d.logits.fp32", from.rows, from.cols, from.dtype);
+          out = {d};
         }
-        // The caller still holds the logits.
-        std::vector<BufferId> in{kept, targets, stats};
-        if (!in_place) in.push_back(logits);
+        if (!in_place && !fused) {
+          out.push_back(builder.value("d.log-probabilities", from.rows, from.cols, from.dtype));
+          if (builder.context().trainer.logits_held) in.push_back(logits);
+        }
         builder.backward(gradient, Module::loss, in, out);
         if (copy) {
           const Buffer to = builder.at(logits);

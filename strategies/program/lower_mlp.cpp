@@ -31,6 +31,7 @@ BufferId lower_mlp(BlockBuilder& builder, BufferId x, int64_t intermediate, bool
   const Weight w_out = builder.parameter(
       prefix + "mlp_out.weight", {{hf + "down_proj.weight", model.hidden}}, intermediate, 1, true);
   y = builder.row(prefix + "mlp out", out, y, w_out);
+  if (!shared && builder.keeps_alternate_products()) builder.hold(y);
   if (biased) {
     const Weight b =
         builder.parameter("mlp_out.bias", {{hf + "down_proj.bias", 1}}, model.hidden, -1, false);

@@ -121,10 +121,17 @@ class StateLayout {
     }
     flat.moment1 = add(prefix + "moment1", BufferClass::optimizer, moment, trained(own));
     flat.moment2 = add(prefix + "moment2", BufferClass::optimizer, moment, trained(own));
-    if (plan().optimizer_offload) {
+    if (plan().optimizer_offload || context_.trainer.optimizer_paged) {
       for (const BufferId id : {flat.master, flat.moment1, flat.moment2}) {
         if (id >= 0) block_.buffer(id).on_host = true;
       }
+    }
+    if (plan().optimizer_offload && context_.trainer.offload_weights && sharded_weights) {
+      block_.buffer(flat.weight_shard).on_host = true;
+      block_.buffer(flat.gradient_shard).on_host = true;
+    }
+    if (context_.trainer.optimizer_in_backward && !sharded_gradients) {
+      block_.buffer(flat.gradient).transient = true;
     }
   }
 

@@ -32,23 +32,30 @@ DType format(MapReader& map, const std::string& key, DType fallback) {
   return dtype_from(map.choice(key, kFormats, name_of(fallback))).value_or(fallback);
 }
 
+/// One of an enumeration's words, which stand in its order.
+template <class Enum>
+Enum word_of(MapReader& map, const std::string& key, const std::vector<std::string>& words,
+             Enum fallback) {
+  const std::string word = map.choice(key, words, words[static_cast<size_t>(fallback)]);
+  return static_cast<Enum>(std::find(words.begin(), words.end(), word) - words.begin());
+}
+
 Status read_kernels(MapReader map, Trainer& t) {
-  t.attention = map.choice("attention", {"flash", "materialised"}, "flash") == "flash"
-                    ? AttentionKernel::flash
-                    : AttentionKernel::materialised;
-  const std::vector<std::string> flash = {"latest", "flash2", "triton", "flash1"};
-  t.flash = static_cast<FlashKernel>(
-      std::find(flash.begin(), flash.end(), map.choice("flash_kernel", flash, flash.front())) -
-      flash.begin());
+  t.attention = word_of(map, "attention", {"materialised", "flash"}, t.attention);
+  t.flash = word_of(map, "flash_kernel", {"latest", "flash2", "triton", "flash1"}, t.flash);
   t.fused_softmax = map.boolean("fused_softmax", t.fused_softmax);
-  t.fused_softmax_max_sequence = map.integer("fused_softmax_max_sequence", 0);
+  t.fused_softmax_max_sequence =
+      map.integer("fused_softmax_max_sequence", t.fused_softmax_max_sequence);
   t.fused_bias_activation = map.boolean("fused_bias_activation", t.fused_bias_activation);
   t.fused_bias_dropout_add = map.boolean("fused_bias_dropout_add", t.fused_bias_dropout_add);
   t.fused_norm = map.boolean("fused_norm", t.fused_norm);
   t.fused_norm_recomputed = map.boolean("fused_norm_recomputed", t.fused_norm_recomputed);
   t.fused_rope = map.boolean("fused_rope", t.fused_rope);
+  t.attention_output_copied = map.boolean("attention_output_copied", t.attention_output_copied);
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
   t.loss_in_place = map.boolean("loss_in_place", t.loss_in_place);
+  t.loss_shifts_copy = map.boolean("loss_shifts_copy", t.loss_shifts_copy);
+  t.logits_held = map.boolean("logits_held", t.logits_held);
   t.logits_gathered = map.boolean("logits_gathered", t.logits_gathered);
   t.sequence_gathered_again = map.boolean("sequence_gathered_again", t.sequence_gathered_again);
   t.fp8_inputs_kept = map.boolean("fp8_inputs_kept", t.fp8_inputs_kept);
@@ -57,10 +64,7 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.dropout = map.boolean("dropout", t.dropout);
   t.activation_recomputed = map.boolean("activation_recomputed", t.activation_recomputed);
   t.wgrad_accumulation_fused = map.boolean("wgrad_accumulation_fused", t.wgrad_accumulation_fused);
-  const std::string optimizer = map.choice("optimizer", {"eager", "foreach", "fused"}, "fused");
-  t.optimizer = optimizer == "eager"     ? OptimizerKernel::eager
-                : optimizer == "foreach" ? OptimizerKernel::foreach_
-                                         : OptimizerKernel::fused;
+  t.optimizer = word_of(map, "optimizer", {"eager", "foreach", "fused"}, t.optimizer);
   return map.finish();
 }
 
@@ -75,8 +79,8 @@ Status read_formats(MapReader map, Trainer& t) {
   }
   t.dynamic_scaling = map.boolean("dynamic_scaling", t.dynamic_scaling);
   t.quantised_weights_kept = map.boolean("quantised_weights_kept", t.quantised_weights_kept);
-  t.gradient = format(map, "gradient", t.gradient);
-  t.gradient_bf16 = format(map, "gradient_bf16", t.gradient);
+  if (map.has("gradient")) t.gradient_bf16 = t.gradient = format(map, "gradient", t.gradient);
+  t.gradient_bf16 = format(map, "gradient_bf16", t.gradient_bf16);
   t.bf16_states_sharded = map.boolean("bf16_states_sharded", t.bf16_states_sharded);
   t.autograd_gradients_kept = map.boolean("autograd_gradients_kept", t.autograd_gradients_kept);
   t.reduce = format(map, "reduce", t.reduce);
@@ -88,8 +92,7 @@ Status read_formats(MapReader map, Trainer& t) {
 }
 
 Status read_overlap(MapReader map, Trainer& t) {
-  const std::string tp = map.choice("tp", {"none", "bulk", "ring"}, "none");
-  t.tp_overlap = tp == "none" ? TpOverlap::none : tp == "bulk" ? TpOverlap::bulk : TpOverlap::ring;
+  t.tp_overlap = word_of(map, "tp", {"none", "bulk", "ring"}, t.tp_overlap);
   t.overlap_grad_reduce = map.boolean("grad_reduce", t.overlap_grad_reduce);
   t.overlap_param_gather = map.boolean("param_gather", t.overlap_param_gather);
   t.overlap_p2p = map.boolean("p2p", t.overlap_p2p);
@@ -105,10 +108,7 @@ Status read_overlap(MapReader map, Trainer& t) {
 }
 
 Status read_host(MapReader map, Trainer& t) {
-  const std::vector<std::string> names = {"eager", "compiled", "graph", "native"};
-  const auto found =
-      std::find(names.begin(), names.end(), map.choice("class", names, names.front()));
-  t.host = static_cast<HostClass>(found - names.begin());
+  t.host = word_of(map, "class", {"eager", "compiled", "graph", "native"}, t.host);
   t.sync_points_per_step =
       static_cast<int>(map.integer("sync_points_per_step", t.sync_points_per_step));
   return map.finish();
@@ -116,15 +116,21 @@ Status read_host(MapReader map, Trainer& t) {
 
 Status read_memory(MapReader map, Trainer& t) {
   t.recompute_stops_early = map.boolean("recompute_stops_early", t.recompute_stops_early);
-  t.sequence_parallel_default = map.boolean("sequence_parallel_default", true);
-  t.deallocate_pipeline_outputs = map.boolean("deallocate_pipeline_outputs", true);
+  t.sequence_parallel_default =
+      map.boolean("sequence_parallel_default", t.sequence_parallel_default);
+  t.deallocate_pipeline_outputs =
+      map.boolean("deallocate_pipeline_outputs", t.deallocate_pipeline_outputs);
   t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);
   t.split_by_cost = map.boolean("split_by_cost", t.split_by_cost);
   t.gradient_copy_at_step = map.boolean("gradient_copy_at_step", t.gradient_copy_at_step);
-  const std::string report = map.choice("report", {"allocated", "reserved", "device"}, "allocated");
-  t.memory_report = report == "allocated"  ? MemoryReport::allocated
-                    : report == "reserved" ? MemoryReport::reserved
-                                           : MemoryReport::device;
+  t.gradients_flattened_at_step =
+      map.boolean("gradients_flattened_at_step", t.gradients_flattened_at_step);
+  t.gradients_made_anew = map.boolean("gradients_made_anew", t.gradients_made_anew);
+  t.optimizer_in_backward = map.boolean("optimizer_in_backward", t.optimizer_in_backward);
+  t.optimizer_paged = map.boolean("optimizer_paged", t.optimizer_paged);
+  t.offload_weights = map.boolean("offload_weights", t.offload_weights);
+  t.alternate_products_kept = map.boolean("alternate_products_kept", t.alternate_products_kept);
+  t.memory_report = word_of(map, "report", {"allocated", "reserved", "device"}, t.memory_report);
   t.allocator_slack = map.number("allocator_slack_share", t.allocator_slack);
   t.context_bytes = map.integer("context_bytes", t.context_bytes);
   t.workspace_bytes = map.integer("workspace_bytes", t.workspace_bytes);
@@ -157,7 +163,7 @@ Status read_plans(MapReader map, Trainer& t) {
   t.expert_parallel = map.boolean("expert_parallel", t.expert_parallel);
   t.hybrid_shard = map.boolean("hybrid_shard", t.hybrid_shard);
   t.optimizer_offload = map.boolean("optimizer_offload", t.optimizer_offload);
-  t.rules = map.texts("rules");
+  if (map.has("rules")) t.rules = map.texts("rules");
   check_words(map, "rules", t.rules, trainer_rule_names());
   return map.finish();
 }
@@ -167,6 +173,9 @@ Status read_plans(MapReader map, Trainer& t) {
 Result<Trainer> read_trainer(const std::string& path) {
   MESHPLAN_TRY(MapReader file, MapReader::open(path));
   Trainer t;
+  if (const std::string base = file.text("like", ""); !base.empty()) {
+    MESHPLAN_TRY(t, read_trainer(folder() + "/" + base + ".yaml"));
+  }
   t.id = file.text("id");
   t.name = file.text("name");
   t.aliases = file.texts("aliases");

@@ -30,7 +30,7 @@ enum class HostClass { eager, compiled, graph, native };  ///< who issues the ke
 enum class TpOverlap { none, bulk, ring };
 
 struct Trainer {
-  std::string id;
+  std::string id;  ///< a file that begins `like: <id>` states what differs from that one
   std::string name;
   std::vector<std::string> aliases;
   std::string source;                ///< where the mechanisms are described, joined by "; "
@@ -47,11 +47,16 @@ struct Trainer {
   bool fused_norm = true;
   bool fused_norm_recomputed = true;  ///< that kernel works inside a checkpointed block
   bool fused_rope = true;
-  bool fused_cross_entropy = false;  ///< softmax and loss without an fp32 copy of the logits
-  bool loss_in_place = true;  ///< unfused loss turns the fp32 logits into their gradient in place
-                              ///< (Megatron-LM); false: log-probabilities and two fp32
-                              ///< gradients are tensors of their own (torch cross_entropy)
-  bool logits_gathered = false;  ///< every tensor-parallel rank has the whole vocabulary's logits
+  bool attention_output_copied = false;  ///< from the order of sequences to that of tokens; both
+                                         ///< are kept, where a micro-batch has several sequences
+  bool fused_cross_entropy = false;      ///< softmax and loss without an fp32 copy of the logits
+  bool loss_in_place = true;  ///< the loss turns what it keeps of the logits into their gradient in
+                              ///< place; false: log-probabilities and two fp32 gradients are
+                              ///< tensors of their own (torch cross_entropy); fused: one gradient
+  bool loss_shifts_copy = false;  ///< in place, but in a copy of the fp32 logits from which their
+                                  ///< largest value was subtracted (Megatron-LM)
+  bool logits_held = true;        ///< loss not in place: the caller holds the logits meanwhile
+  bool logits_gathered = false;   ///< every tensor-parallel rank has the whole vocabulary's logits
   bool sequence_gathered_again = true;   ///< sequence parallelism keeps a rank's own tokens of a
                                          ///< product's input and gathers them again backward
   bool fp8_inputs_kept = true;           ///< fp8 products keep their input in fp8; false: in 16 bit
@@ -112,7 +117,16 @@ struct Trainer {
                                           ///< per-op policy (torchtitan: every second product)
   bool split_by_cost = false;  ///< layers go to pipeline stages by their share of the parameters
                                ///< that multiply, the head's included; false: equal numbers
-  bool gradient_copy_at_step = false;  ///< fp32 copy of 16-bit gradients while stepping
+  bool gradient_copy_at_step = false;        ///< fp32 copy of 16-bit gradients while stepping
+  bool gradients_flattened_at_step = false;  ///< and a flat copy in their own type before it
+  bool gradients_made_anew = false;    ///< freed after the step (set_to_none): with one micro-batch
+                                       ///< they grow while activations go
+  bool optimizer_in_backward = false;  ///< a gradient is gone when the backward pass has made the
+                                       ///< next one's
+  bool optimizer_paged = false;        ///< states lie in memory that the driver moves to the host
+  bool offload_weights = false;        ///< what is offloaded are sharded weights and gradients, too
+  bool alternate_products_kept = false;  ///< per-operation checkpoints keep every second product's
+                                         ///< result of a recomputed block (torchtitan's policy)
   MemoryReport memory_report = MemoryReport::allocated;
   double allocator_slack = 0.03;          ///< fragmentation as a share of activations (assumed)
   int64_t context_bytes = 900LL << 20;    ///< CUDA context and libraries

@@ -26,9 +26,12 @@ class Caches {
     if (!stated.empty()) {
       const Result<Trainer>& found = by_id(stated);
       if (found.ok()) {
-        const std::string id = mapping_.generation_of(found->id, row.text("framework"));
+        const std::string id =
+            mapping_.generation_of(found->id, row.text("framework"), row.text("source_detail"),
+                                   row.count("year").value_or(0));
+        MESHPLAN_CHECK(row.finish());
         if (id == found->id) return found;
-        chosen.push_back(fmt::format("trainer: {} by the framework's words", id));
+        chosen.push_back(fmt::format("trainer: {} by the source's words and year", id));
         return by_id(id);
       }
     }
@@ -43,6 +46,12 @@ class Caches {
           "trainer: {}; {}", stated.empty() ? "not stated" : "'" + stated + "' is unknown", id));
     }
     return by_id(id);
+  }
+
+  const Result<Trainer>& by_id(const std::string& id) {
+    const auto found = trainers_.find(id);
+    if (found != trainers_.end()) return found->second;
+    return trainers_.emplace(id, find_trainer(id)).first->second;
   }
 
   Result<std::shared_ptr<const Cluster>> cluster(QuestionRow& row, int64_t gpus) {
@@ -72,12 +81,6 @@ class Caches {
   }
 
  private:
-  const Result<Trainer>& by_id(const std::string& id) {
-    const auto found = trainers_.find(id);
-    if (found != trainers_.end()) return found->second;
-    return trainers_.emplace(id, find_trainer(id)).first->second;
-  }
-
   const Mapping& mapping_;
   std::map<std::string, Result<Trainer>> trainers_;
   std::map<std::string, Result<std::shared_ptr<const Cluster>>> clusters_;
@@ -173,7 +176,8 @@ class CaseReader {
 
   Status ask(QuestionRow& row, Question& out) {
     MESHPLAN_TRY(out.trainer, caches_.trainer(row, out.chosen));
-    MESHPLAN_TRY(out.model, model_of(row, mapping_, out.chosen));
+    const TrainerDefaults& defaults = mapping_.defaults_of(out.trainer.id);
+    MESHPLAN_TRY(out.model, model_of(row, mapping_, defaults, out.chosen));
     MESHPLAN_TRY(const int64_t gpus, gpus_of(row, out.chosen));
     MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus));
     for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"}) {
@@ -185,7 +189,13 @@ class CaseReader {
     if (const std::string name = plain_name(row.text("model"));
         name.rfind("bert", 0) == 0 || name.rfind("t5", 0) == 0)
       out.chosen.emplace_back("an encoder's attention is priced as causal");
-    return plans_of(row, mapping_.defaults_of(out.trainer.id), gpus, out);
+    if (!defaults.saving.empty()) {
+      MESHPLAN_TRY(out.saving, caches_.by_id(defaults.saving));
+      out.saving->adapters_only = out.adapters_only;
+      out.chosen.push_back("optimizer: not stated; what saves memory (" + defaults.saving +
+                           ") if nothing else fits");
+    }
+    return plans_of(row, defaults, gpus, out);
   }
 
   const CsvTable& table_;

@@ -43,8 +43,9 @@ Result<Mapping> Mapping::read(const std::string& path) {
     MESHPLAN_CHECK(entry.finish());
   }
   for (MapReader& entry : file.maps("generations")) {
-    out.generations_.push_back(
-        {entry.text("trainer"), entry.text("framework"), entry.text("generation")});
+    out.generations_.push_back({entry.text("trainer"), entry.text("framework", ""),
+                                entry.text("detail", ""), entry.integer("before", 0),
+                                entry.text("generation")});
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
   }
@@ -64,6 +65,8 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.selective =
         static_cast<SelectiveMeaning>(std::find(words.begin(), words.end(), word) - words.begin());
     next.precision = entry.text("precision", "");
+    next.saving = entry.text("saving", "");
+    next.vocabulary = entry.integer("vocabulary", 0);
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
     out.trainers_.push_back(next);
@@ -90,10 +93,16 @@ std::string Mapping::trainer_by_framework(std::string_view framework) const {
   return "";
 }
 
-std::string Mapping::generation_of(const std::string& trainer, std::string_view framework) const {
-  const std::string words = lower_case(framework);
+std::string Mapping::generation_of(const std::string& trainer, std::string_view framework,
+                                   std::string_view detail, int64_t year) const {
+  const auto has = [](std::string_view text, const std::string& word) {
+    return lower_case(text).find(word) != std::string::npos;
+  };
   for (const Generation& entry : generations_) {
-    if (entry.trainer == trainer && words.find(entry.word) != std::string::npos) return entry.id;
+    if (entry.trainer == trainer && has(framework, entry.word) && has(detail, entry.detail) &&
+        (entry.before == 0 || (year > 0 && year < entry.before))) {
+      return entry.id;
+    }
   }
   return trainer;
 }

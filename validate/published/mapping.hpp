@@ -18,6 +18,9 @@ struct TrainerDefaults {
   int zero = 1;
   bool fastest_vpp = false;
   std::string recompute = "none";
+  int64_t vocabulary =
+      0;  ///< of a row that states none and names no bundled model; 0: the model's kind
+  std::string saving;  ///< trainer that saves memory where nothing else fits; may be empty
   SelectiveMeaning selective = SelectiveMeaning::core_attention;
 };
 
@@ -31,8 +34,10 @@ class Mapping {
   std::string family_of(const std::string& source) const;
   /// Trainer id by the words of `framework`; "" when nothing matches.
   std::string trainer_by_framework(std::string_view framework) const;
-  /// Generation of `trainer` that these words of `framework` mean; `trainer` when they name none.
-  std::string generation_of(const std::string& trainer, std::string_view framework) const;
+  /// Generation of `trainer` that the words of `framework` and `source_detail` and the year of the
+  /// source mean (0: not stated); `trainer` when they name none.
+  std::string generation_of(const std::string& trainer, std::string_view framework,
+                            std::string_view detail, int64_t year) const;
   /// Defaults of a trainer; those of megatron-core for a trainer without an entry.
   const TrainerDefaults& defaults_of(const std::string& trainer) const;
   /// Bundled model of the kind of this name; "" when nothing matches.
@@ -47,7 +52,9 @@ class Mapping {
     std::string word, value;
   };
   struct Generation {
-    std::string trainer, word, id;
+    std::string trainer, word, detail;
+    int64_t before;  ///< year; 0: any
+    std::string id;
   };
   std::vector<Family> families_;
   std::vector<Generation> generations_;

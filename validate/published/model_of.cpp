@@ -10,7 +10,8 @@
 
 namespace meshplan {
 
-Result<Model> model_of(QuestionRow& row, const Mapping& mapping, std::vector<std::string>& chosen) {
+Result<Model> model_of(QuestionRow& row, const Mapping& mapping, const TrainerDefaults& defaults,
+                       std::vector<std::string>& chosen) {
   ModelColumns columns;
   columns.name = row.text("model");
   columns.layers = row.count("layers");
@@ -18,6 +19,7 @@ Result<Model> model_of(QuestionRow& row, const Mapping& mapping, std::vector<std
   columns.heads = row.count("heads");
   columns.kv_heads = row.count("kv_heads");
   columns.vocabulary = row.count("vocab");
+  if (defaults.vocabulary > 0) columns.usual_vocabulary = defaults.vocabulary;
   columns.ffn = row.count("ffn");
   columns.experts = row.count("experts");
   columns.top_k = row.count("top_k");

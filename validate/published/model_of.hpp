@@ -13,6 +13,7 @@ namespace meshplan {
 /// `chosen` receives a line for all that the row leaves open. Errors of model_from_columns; the
 /// rule is "states-too-little" where the row holds neither layers and hidden size nor a size in the
 /// name.
-Result<Model> model_of(QuestionRow& row, const Mapping& mapping, std::vector<std::string>& chosen);
+Result<Model> model_of(QuestionRow& row, const Mapping& mapping, const TrainerDefaults& defaults,
+                       std::vector<std::string>& chosen);
 
 }  // namespace meshplan

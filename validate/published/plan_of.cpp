@@ -194,9 +194,16 @@ Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const Traine
   const uint32_t selective = modules_of(defaults.selective);
   MESHPLAN_TRY(const RecomputeWords stated, recompute_words(row.text("recompute")));
   if (stated.stated) {
-    const uint32_t modules = stated.modules != 0 ? stated.modules : selective;
+    if (stated.kind != Recompute::selective) return std::vector<RecomputeChoice>{{stated.kind, 0}};
+    if (stated.modules != 0)
+      return std::vector<RecomputeChoice>{{Recompute::selective, stated.modules}};
+    question.chosen.emplace_back(
+        "recompute: selective of what is not stated; what the trainer means by it, or the next "
+        "that fits");
     return std::vector<RecomputeChoice>{
-        {stated.kind, stated.kind == Recompute::selective ? modules : 0}};
+        {Recompute::selective, selective},
+        {Recompute::selective, selective | cheap_modules()},
+        {Recompute::selective, selective | cheap_modules() | expert_modules()}};
   }
   MESHPLAN_TRY(const Recompute usual, recompute_from(defaults.recompute));
   question.chosen.push_back(
@@ -289,7 +296,7 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
     if (chunks.size() > 1) chosen.emplace_back("vpp: not stated; the fastest that fits");
   }
   MESHPLAN_TRY(const std::vector<RecomputeChoice> choices, recompute_of(row, defaults, question));
-  if (question.trainer.max_zero >= 3 && states_cannot_fit(question, plan)) {
+  if (d.dp > 1 && question.trainer.max_zero >= 3 && states_cannot_fit(question, plan)) {
     chosen.push_back(fmt::format(
         "dp_shard: with ZeRO {} weights and gradients alone exceed the memory; fully sharded",
         plan.zero));

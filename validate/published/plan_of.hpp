@@ -64,5 +64,7 @@ Result<ShardWords> shard_words(const std::string& text);
 uint32_t modules_of(SelectiveMeaning meaning);
 /// What runs again at little cost: norms, rotation, the core of attention, activations.
 uint32_t cheap_modules();
+/// The MLP and what experts do.
+uint32_t expert_modules();
 
 }  // namespace meshplan

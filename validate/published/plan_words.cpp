@@ -63,6 +63,12 @@ uint32_t modules_of(SelectiveMeaning meaning) {
   return 0;
 }
 
+uint32_t expert_modules() {
+  return bit(Module::mlp_in) | bit(Module::activation) | bit(Module::mlp_out) |
+         bit(Module::router) | bit(Module::dispatch) | bit(Module::experts) | bit(Module::combine) |
+         bit(Module::shared_expert);
+}
+
 uint32_t cheap_modules() {
   return bit(Module::norm) | bit(Module::rope) | bit(Module::core_attention) |
          bit(Module::activation);

@@ -25,6 +25,13 @@ Result<Prediction> predict(const Question& question, const Predictor& predictor)
     }
     if (best) return Prediction{std::move(*best), priced, false};
   }
+  if (nearest && question.saving) {
+    Question other = question;
+    other.trainer = *question.saving;
+    other.saving.reset();
+    auto saved = predict(other, predictor);
+    if (saved.ok() && !saved->nothing_fit) return saved;
+  }
   if (nearest) return Prediction{std::move(*nearest), priced, true};
   if (refusal) return *refusal;
   return Diagnostic{ErrorKind::internal, "a question without candidate plans"};

@@ -15,6 +15,7 @@ const std::vector<std::string>& QuestionRow::columns() {
                                                     "trainer",
                                                     "framework",
                                                     "source_detail",
+                                                    "year",
                                                     "flops_convention",
                                                     "model",
                                                     "layers",

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/program/live_range.hpp"
+
+#include <algorithm>
+
 #include "strategies/program/lower.hpp"
 #include "tests/unit/catch.hpp"
 
@@ -113,6 +116,65 @@ TEST_CASE("a recomputed layer may end at the last value that is read again") {
   // Nothing reads the second product of the MLP, 8 sh^2, but the sum at the end of the layer.
   c.trainer.recompute_stops_early = true;
   CHECK(products() == 3 * layer - 8 * kS * kH * kH);
+}
+
+TEST_CASE("a head holds the logits as often as its loss copies them") {
+  Case c;
+  c.model.vocabulary = 51200;
+  const int64_t logits = kS * c.model.vocabulary;
+  const auto head = [&](bool fused, bool in_place, bool shifts, bool held) {
+    c.trainer.fused_cross_entropy = fused;
+    c.trainer.loss_in_place = in_place;
+    c.trainer.loss_shifts_copy = shifts;
+    c.trainer.logits_held = held;
+    const LowerContext context{c.model, c.plan, c.batch, c.trainer};
+    const BlockMemory memory = memory_of(lower_block(context, {BlockKind::Role::head}));
+    return std::max(memory.forward_peak, memory.backward_peak) / logits;
+  };
+  // Bytes of 16 bit: 2. Beside the logits the head holds less than one byte of each.
+  CHECK(head(true, true, false, true) == 2);          // 16 bit, gradient in place
+  CHECK(head(true, false, false, true) == 2 + 2);     // and a gradient of its own
+  CHECK(head(false, true, false, true) == 2 + 4);     // 16 bit and fp32
+  CHECK(head(false, true, true, true) == 2 + 4 + 4);  // and the copy without its maximum
+  CHECK(head(false, false, false, true) == 2 + 3 * 4);
+  CHECK(head(false, false, false, false) == 3 * 4);
+}
+
+TEST_CASE("per-operation checkpoints keep the first of gate and up, and the last product") {
+  Case c;
+  c.model.activation = ActivationType::swiglu;
+  c.trainer.attention = AttentionKernel::flash;
+  c.trainer.dropout = false;
+  c.plan.recompute = Recompute::selective;
+  c.plan.recompute_modules = bit(Module::norm) | bit(Module::rope) | bit(Module::activation) |
+                             bit(Module::residual) | bit(Module::attention_out) |
+                             bit(Module::mlp_in);
+  const int64_t without = memory_of(c.layer()).saved;
+  c.trainer.alternate_products_kept = true;
+  CHECK(memory_of(c.layer()).saved - without == 2 * kS * (4096 + kH));
+}
+
+TEST_CASE("an optimizer in the backward pass has the gradients of a block only") {
+  Case c;
+  const int64_t n = parameters_of_layer(c.model, LayerKind::dense);
+  c.trainer.optimizer_in_backward = c.trainer.optimizer_paged = true;
+  const BlockMemory memory = memory_of(c.layer());
+  CHECK(memory.resident() == 2 * n);
+  CHECK(memory.whole_gradients == 4 * n);
+  CHECK(memory.host == 12 * n);
+}
+
+TEST_CASE("offload of a fully sharded model: weights, gradients and states lie on the host") {
+  Case c;
+  c.plan.zero = 3;
+  c.plan.dp_shard = 4;
+  c.batch.global_sequences = 4;
+  c.plan.optimizer_offload = true;
+  const int64_t n = parameters_of_layer(c.model, LayerKind::dense);
+  CHECK(memory_of(c.layer()).resident() == n * (2 + 4) / 4);
+  c.trainer.offload_weights = true;
+  CHECK(memory_of(c.layer()).resident() == 0);
+  CHECK(memory_of(c.layer()).host == n * (2 + 4 + 12) / 4);
 }
 
 TEST_CASE("zero levels share out 16 bytes a parameter") {

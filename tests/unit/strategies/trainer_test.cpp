@@ -43,6 +43,19 @@ TEST_CASE("mechanisms that the sources state") {
   CHECK(own.context_bytes == 0);
 }
 
+TEST_CASE("a file that begins with another trainer states what differs") {
+  const Trainer base = *find_trainer("aleph-alpha"), kernel = *find_trainer("aleph-alpha-rms");
+  CHECK_FALSE(base.fused_norm);
+  CHECK(kernel.fused_norm);
+  CHECK(kernel.id == "aleph-alpha-rms");
+  CHECK(kernel.aliases.empty());
+  CHECK(kernel.zero1_all_reduces == base.zero1_all_reduces);
+  CHECK(kernel.gradient_bf16 == base.gradient_bf16);
+  CHECK(kernel.schedules == base.schedules);
+  CHECK(kernel.overlap_p2p == base.overlap_p2p);
+  CHECK(find_trainer("torchtune-saving")->host == find_trainer("torchtune")->host);
+}
+
 TEST_CASE("trainers are found by alias, the default is one of them, a misspelt one is answered") {
   CHECK(find_trainer("nemo")->id == "megatron-core");
   CHECK(default_trainer()->id == kDefaultTrainer);

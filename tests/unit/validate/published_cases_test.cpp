@@ -146,6 +146,43 @@ TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
   CHECK(c.question->trainer.id == "megatron-deepspeed");
 }
 
+TEST_CASE("generations of a trainer by words of the source and its year", "[published]") {
+  const auto trainer = [](const Cells& more) {
+    return one(with(kLlama, more)).question->trainer.id;
+  };
+  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2024"}}) == "torchtitan-2024");
+  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan");
+  CHECK(trainer({{"trainer", "torchtitan"}}) == "torchtitan");
+  CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/seqpara/x"}}) ==
+        "aleph-alpha-rms");
+  CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/x"}}) == "aleph-alpha");
+}
+
+TEST_CASE("selective recompute of what is not stated: more until it fits", "[published]") {
+  Case c = one(with(kLlama, {{"recompute", "selective"}}));
+  REQUIRE(c.question->levels.size() == 3);
+  CHECK(c.question->levels[0][0].recompute_modules == bit(Module::core_attention));
+  CHECK((c.question->levels[2][0].recompute_modules & expert_modules()) == expert_modules());
+  c = one(with(kLlama, {{"recompute", "mlp"}}));
+  CHECK(c.question->levels.size() == 1);
+}
+
+TEST_CASE("settings that save memory are taken if nothing else fits", "[published]") {
+  Case c = one(with(kLlama, {{"trainer", "torchtune"}}));
+  REQUIRE(c.question->saving);
+  int asked = 0;
+  const auto fits_if_saving = [&](const Question& question, const Plan&) -> Result<StepEstimate> {
+    ++asked;
+    StepEstimate estimate;
+    estimate.fits = question.trainer.optimizer_in_backward;
+    return estimate;
+  };
+  const auto prediction = predict(*c.question, fits_if_saving);
+  REQUIRE(prediction.ok());
+  CHECK(prediction->estimate.fits);
+  CHECK(asked == 2);
+}
+
 TEST_CASE("models: bundled by name, cut, by columns, hybrids", "[published]") {
   Case c = one(with(kLlama, {{"layers", "12"}, {"model", "Llama3-70B (L12 slice)"}, {"pp", "1"}}));
   CHECK(c.question->model.id == "llama3-70b");
