@@ -24,6 +24,19 @@ struct Candidate {
   Protocol protocol;
 };
 
+/// y at n: linear in log2(x), constant beyond the ends.
+double at_doubling(const std::vector<double>& x, const std::vector<double>& y, int64_t n) {
+  const double at = std::log2(static_cast<double>(n));
+  if (at <= std::log2(x.front())) return y.front();
+  for (size_t i = 1; i < x.size(); ++i) {
+    const double before = std::log2(x[i - 1]), next = std::log2(x[i]);
+    if (at > next) continue;
+    const double w = (at - before) / (next - before);
+    return (1 - w) * y[i - 1] + w * y[i];
+  }
+  return y.back();
+}
+
 }  // namespace
 
 const char* name_of(Algorithm algorithm) {
@@ -180,16 +193,7 @@ CollectiveEstimate CollectiveModel::Data::all_to_all(double bytes, const GroupLi
   const auto n = static_cast<double>(links.ranks);
   const auto local = static_cast<double>(links.ranks_per_node);
   const auto& a = config.all_to_all;
-  const double x = std::log2(static_cast<double>(links.nodes));
-  double share = a.share.back();
-  for (size_t i = 0; i < a.nodes.size(); ++i) {
-    const double at = std::log2(a.nodes[i]);
-    if (x > at) continue;
-    const double before = i == 0 ? at : std::log2(a.nodes[i - 1]);
-    const double w = i == 0 ? 1 : (x - before) / (at - before);
-    share = i == 0 ? a.share[0] : (1 - w) * a.share[i - 1] + w * a.share[i];
-    break;
-  }
+  const double share = at_doubling(a.nodes, a.share, links.nodes);
   CollectiveEstimate out;
   out.latency_s = a.base_s + a.per_peer_s * (n - 1) + extra_hop(links);
   out.seconds =
@@ -229,6 +233,36 @@ CollectiveEstimate CollectiveModel::time(CollectiveOp op, double bytes,
         d.inside(op, bytes * share, links.ranks_per_node, links.intra_bytes_per_s);
     out.seconds = std::max(out.seconds, inner.seconds);
   }
+  return out;
+}
+
+CollectiveEstimate CollectiveModel::sent_once(double bytes, int64_t copies, double reach,
+                                              const GroupLinks& links) const {
+  if (links.ranks <= 1 || bytes <= 0) return {0, 0, 0, Provenance::measured};
+  const auto& s = data_->config.sent_once;
+  const auto k = static_cast<double>(copies);
+  // Experts are taken as spread evenly: of r places, r (1 - (1 - 1/r)^k) are distinct for k copies.
+  const auto distinct = [&](int64_t places) {
+    const double r = std::max(1.0, reach * static_cast<double>(places));
+    return r * (1 - std::pow(1 - 1 / r, k));
+  };
+  // Rates count what stays on the rank or in the node, as those of the source do.
+  CollectiveEstimate out;
+  out.latency_s = links.nodes > 1 ? s.base_across_s : s.base_s;
+  const double inside = bytes / k * distinct(links.ranks) /
+                        (at_doubling(s.ranks, s.share, links.ranks_per_node) *
+                         std::max(links.intra_bytes_per_s, 1.0));
+  double across = 0;
+  if (links.nodes > 1) {
+    const auto nodes = static_cast<double>(links.nodes);
+    across = bytes / k * distinct(links.nodes) * (nodes - 1) / nodes /
+             (at_doubling(s.nodes, s.share_across, links.nodes) * links.alltoall_inter_bytes_per_s);
+  }
+  // Both legs are pipelined; the slower one is seen.
+  out.seconds = out.latency_s + std::max(inside, across);
+  out.algorithm = Algorithm::pairwise;
+  out.relative_error = kPairError;
+  out.provenance = Provenance::interpolated;
   return out;
 }
 

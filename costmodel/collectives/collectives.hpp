@@ -41,6 +41,12 @@ class CollectiveModel {
   /// `links`). One rank: zero. Never decreases as bytes grow.
   CollectiveEstimate time(CollectiveOp op, double bytes, const GroupLinks& links) const;
 
+  /// Exchange of experts in which a token goes once to each node that holds one of its experts and
+  /// from there once to each rank (DeepEP, HybridEP; DeepSeek-V3 report, section 3.2.2). bytes: of
+  /// all `copies` of every token; reach: share of the ranks that one token's copies may go to.
+  CollectiveEstimate sent_once(double bytes, int64_t copies, double reach,
+                               const GroupLinks& links) const;
+
   /// Every rank of the group sends `bytes` to its neighbour at once (pipeline, ring attention).
   CollectiveEstimate p2p(double bytes, const GroupLinks& links) const;
 

@@ -37,9 +37,9 @@ Result<CollectiveConfig> CollectiveConfig::find(const std::string& id) {
     known.push_back(table.table);
     if (table.table == id) out = std::move(table);
   }
-  for (const char* key :
-       {"tables_source", "tuner_source", "ring_source", "nvls_tree_source", "pat_source",
-        "all_to_all_source", "p2p_source", "reference_latency_source", "straggler_source"})
+  for (const char* key : {"tables_source", "tuner_source", "ring_source", "nvls_tree_source",
+                          "pat_source", "all_to_all_source", "sent_once_source", "p2p_source",
+                          "reference_latency_source", "straggler_source"})
     in.text(key);
   MESHPLAN_TRY(out.ring_ll, hops(in, "ring_ll"));
   MESHPLAN_TRY(out.ring_simple, hops(in, "ring_simple"));
@@ -60,6 +60,16 @@ Result<CollectiveConfig> CollectiveConfig::find(const std::string& id) {
   if (out.all_to_all.nodes.empty() || out.all_to_all.nodes.size() != out.all_to_all.share.size())
     all.problem("share", "needs one share for each entry of nodes");
   MESHPLAN_CHECK(all.finish());
+  MapReader once = in.map("sent_once");
+  out.sent_once = {once.number("base_us") * kMicro, once.number("base_across_us") * kMicro,
+                   once.numbers("ranks"),           once.numbers("share"),
+                   once.numbers("nodes"),           once.numbers("share_across")};
+  const auto& s = out.sent_once;
+  if (s.ranks.empty() || s.ranks.size() != s.share.size())
+    once.problem("share", "needs one share for each entry of ranks");
+  if (s.nodes.empty() || s.nodes.size() != s.share_across.size())
+    once.problem("share_across", "needs one share for each entry of nodes");
+  MESHPLAN_CHECK(once.finish());
   MapReader p2p = in.map("p2p");
   out.p2p = {p2p.number("base_us") * kMicro, p2p.positive("share")};
   MESHPLAN_CHECK(p2p.finish());

@@ -32,6 +32,11 @@ struct CollectiveConfig {
     std::vector<double> nodes, share;
   } all_to_all;
   struct {
+    double base_s, base_across_s;
+    std::vector<double> ranks, share;         ///< of the links inside the node
+    std::vector<double> nodes, share_across;  ///< of the NICs
+  } sent_once;
+  struct {
     double base_s, share;
   } p2p;
   double reference_latency_s = 0;

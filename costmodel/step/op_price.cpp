@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costmodel/step/op_price.hpp"
 
-#include <algorithm>
-#include <cmath>
-
 namespace meshplan {
 namespace {
 
@@ -131,28 +128,6 @@ struct Launches {
   double operator()(const BucketStep&) const { return 12; }
 };
 
-/// Seconds of an exchange in which a token goes once to each node that holds one of its experts and
-/// from there once to each rank (DeepEP; DeepSeek-V3 report, section 3.2.2). Experts are taken as
-/// spread evenly: of R places, R (1 - (1 - 1/R)^k) are distinct for k copies.
-double sent_once(const Collective& op, const PriceContext& context) {
-  const GroupLinks& links = context.of(op.group);
-  const double token = static_cast<double>(op.bytes) / static_cast<double>(op.copies);
-  const auto distinct = [&](int64_t places) {
-    const auto r = static_cast<double>(places);
-    return r * (1 - std::pow(1 - 1 / r, static_cast<double>(op.copies)));
-  };
-  const auto seconds = [&](const GroupLinks& over, double bytes) {
-    return context.collectives.time(op.op, bytes, over).seconds;
-  };
-  if (links.nodes <= 1) return seconds(links, token * distinct(links.ranks));
-  // Both legs are pipelined; the slower one is seen.
-  GroupLinks inside = links;
-  inside.ranks = links.ranks_per_node;
-  inside.nodes = 1;
-  return std::max(seconds(links, token * distinct(links.nodes)),
-                  seconds(inside, token * distinct(links.ranks)));
-}
-
 }  // namespace
 
 double traffic_bytes(const Op& op, const Trainer& trainer, DType value) {
@@ -174,13 +149,16 @@ OpPrice price(const Op& op, const PriceContext& context) {
         context.kernels.attention(*attention, context.compute, context.trainer.flash).seconds;
   } else if (const auto* collective = std::get_if<Collective>(&op.body)) {
     result.resource = Resource::network;
-    result.seconds = collective->copies > 1
-                         ? sent_once(*collective, context)
-                         : context.collectives
-                               .time(collective->op, static_cast<double>(collective->bytes),
-                                     context.of(collective->group))
-                               .seconds;
-    result.seconds *= context.network_slowdown;
+    const auto bytes = static_cast<double>(collective->bytes);
+    const GroupLinks& links = context.of(collective->group);
+    if (collective->copies > 1) {  // measured as a trainer calls it
+      result.seconds =
+          context.collectives.sent_once(bytes, collective->copies, collective->reach, links)
+              .seconds;
+      return result;
+    }
+    result.seconds =
+        context.network_slowdown * context.collectives.time(collective->op, bytes, links).seconds;
     return result;
   } else {
     const DType value = is_quantised(context.compute)    ? DType::bf16

@@ -119,12 +119,14 @@ Op BlockBuilder::collective(CollectiveOp op, Group group, BufferId in, BufferId 
 
 BufferId BlockBuilder::exchange(const std::string& name, Module module, CollectiveOp op,
                                 CollectiveOp back, Group group, BufferId x, int64_t rows,
-                                int64_t copies) {
+                                int64_t copies, double reach) {
   const Buffer from = at(x);
   const BufferId y = value(name, rows, from.cols, from.dtype);
   const auto add = [=, this](Phase phase, CollectiveOp kind, BufferId in, BufferId out) {
     Op exchanged = collective(kind, group, in, out, module);
-    std::get<Collective>(exchanged.body).copies = copies;
+    auto& sent = std::get<Collective>(exchanged.body);
+    sent.copies = copies;
+    sent.reach = reach;
     block_.ops(phase).push_back(std::move(exchanged));
   };
   add(Phase::forward, op, x, y);
@@ -149,7 +151,7 @@ void BlockBuilder::weight_gradient(Module module, const Gemm& gemm, BufferId dy,
     block_.ops(phase).push_back({product, module, {dy, x}, {w.gradient}});
     return;
   }
-  const int64_t rows = w.rows * product.groups;
+  const int64_t rows = product.m * product.groups;
   const BufferId dw = value("dw." + at(w.weight).name, rows, w.cols);
   block_.ops(phase).push_back({product, module, {dy, x}, {dw}});
   const int64_t elements = rows * w.cols;

@@ -78,9 +78,9 @@ class BlockBuilder {
   BufferId residual(const std::string& name, BufferId a, BufferId b);
   BufferId activation(const std::string& name, Module module, BufferId x, ActivationType type,
                       int64_t rows, int64_t cols);
-  /// y = collective of x with `rows` rows; its backward is `back`. copies: see Collective.
+  /// y = collective of x with `rows` rows; its backward is `back`. copies, reach: see Collective.
   BufferId exchange(const std::string& name, Module module, CollectiveOp op, CollectiveOp back,
-                    Group group, BufferId x, int64_t rows, int64_t copies = 1);
+                    Group group, BufferId x, int64_t rows, int64_t copies = 1, double reach = 1);
 
   /// Operation of the forward pass, and the rule of its backward pass.
   void forward(Body body, Module module, std::vector<BufferId> in, std::vector<BufferId> out);

@@ -120,9 +120,13 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   experts.route_tokens();
   BufferId y = experts.dispatch(x);
   const int64_t copies = context.trainer.ep_sends_once ? moe.top_k : 1;
+  // Groups of experts lie on neighbouring ranks.
+  const double reach =
+      moe.groups > 0 ? static_cast<double>(moe.groups_per_token) / static_cast<double>(moe.groups)
+                     : 1;
   if (plan.ep > 1) {
     y = builder.exchange("dispatched", Module::dispatch, CollectiveOp::all_to_all,
-                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies);
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies, reach);
   }
   if (plan.etp > 1) {
     y = builder.exchange("dispatched.gathered", Module::dispatch, CollectiveOp::all_gather,
@@ -149,7 +153,7 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   }
   if (plan.ep > 1) {
     y = builder.exchange("returned", Module::combine, CollectiveOp::all_to_all,
-                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies);
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies, reach);
   }
   y = experts.combine(y);
   if (moe.shared_intermediate > 0) {

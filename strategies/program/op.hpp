@@ -193,6 +193,7 @@ struct Collective {
   bool maximum = false;  ///< all_reduce takes the largest instead of the sum
   int64_t copies = 1;    ///< all_to_all of experts: rows of each token; more than one only where
                          ///< the trainer sends what goes to the same place once
+  double reach = 1;      ///< share of the ranks that one token's copies may go to: limited routing
 };
 
 /// Norm of all gradients of this rank's shard (a read), in {gradients}, out {norm}.

@@ -148,8 +148,9 @@ class StateLayout {
                              : context_.value();
     const DType value = context_.value();
     if (plan().zero >= 1) {
+      // Weights that are kept whole need only what was trained.
       collective(Phase::gather, CollectiveOp::all_gather, flat.shard, flat.weight_shard,
-                 flat.weight, flat.elements, value);
+                 flat.weight, plan().zero >= 3 ? flat.elements : trained(flat.elements), value);
     }
     if (flat.partial_elements > 0) {
       const BufferId part = add("gradients.partial", BufferClass::gradient,
