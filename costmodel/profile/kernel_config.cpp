@@ -33,7 +33,11 @@ KernelConfig table(MapReader& in, std::string& kernel) {
   out.wave_share = in.number("wave_share");
   out.training_clock_short = in.positive("training_clock_short_share");
   out.training_clock_long = in.positive("training_clock_long_share");
+  out.training_clock_fp8_short =
+      in.number("training_clock_fp8_short_share", out.training_clock_short);
+  out.training_clock_fp8_long = in.number("training_clock_fp8_long_share", out.training_clock_long);
   in.text("training_clock_source");
+  out.best_product = in.number("best_product_tflop_per_s", 0) * 1e12 / out.flops_per_s;
   out.power_exponent = in.positive("power_exponent");
   out.head_dims = in.numbers("head_dims");
   out.head_dim_share = in.numbers("head_dim_share");
@@ -104,6 +108,7 @@ Result<std::vector<KernelConfig>> read_all() {
     into->input_gradient = map.positive("input_gradient");
     into->output_traffic = map.positive("output_traffic");
     into->grouped_share = map.positive("grouped");
+    into->grouped_call_s = map.number("grouped_call_us") * 1e-6;
     MESHPLAN_CHECK(map.finish());
   }
   MESHPLAN_CHECK(layouts.finish());
@@ -113,6 +118,7 @@ Result<std::vector<KernelConfig>> read_all() {
     c.input_gradient = layout.input_gradient;
     c.output_traffic = layout.output_traffic;
     c.grouped_share = layout.grouped_share;
+    c.grouped_call_s = layout.grouped_call_s;
     c.unaligned_slowdown = shared.unaligned_slowdown;
     c.elementwise = shared.elementwise;
     c.norm_forward = shared.norm_forward;

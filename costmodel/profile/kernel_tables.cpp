@@ -54,10 +54,24 @@ KernelTables::Check summary(const std::string& table, const std::string& what,
   return out;
 }
 
+/// The board with the rates that were measured on it, as the peaks of which the table's residuals
+/// make those rates.
+Gpu within_reach(Gpu gpu, const KernelConfig& config) {
+  if (gpu.product_flops_per_s > 0 && config.best_product > 0 && gpu.bf16_flops_per_s > 0) {
+    const double share = gpu.product_flops_per_s / config.best_product / gpu.bf16_flops_per_s;
+    for (double* rate : {&gpu.tf32_flops_per_s, &gpu.fp16_flops_per_s, &gpu.bf16_flops_per_s,
+                         &gpu.fp8_flops_per_s, &gpu.fp4_flops_per_s})
+      *rate *= share;
+  }
+  if (gpu.stream_bytes_per_s > 0)
+    gpu.memory_bytes_per_s = gpu.stream_bytes_per_s / config.elementwise.share;
+  return gpu;
+}
+
 }  // namespace
 
 struct KernelTables::Data {
-  Gpu gpu;
+  Gpu gpu;  ///< see within_reach
   KernelConfig config;
   GemmTable gemm;
   std::optional<GemmTable> gemm_fp8;
@@ -72,9 +86,12 @@ struct KernelTables::Data {
   }
   /// Share of the burst clock that holds in training for a kernel of this burst time: short ones
   /// were measured before the power limit bit, long ones after it. Logarithmic in between.
-  double clock(double burst_s) const {
+  double clock(double burst_s, DType type) const {
     if (clocks == Clocks::burst) return 1;
     const double x = std::clamp(std::log(burst_s / kShort) / std::log(kLong / kShort), 0.0, 1.0);
+    if (is_quantised(type))
+      return config.training_clock_fp8_short +
+             x * (config.training_clock_fp8_long - config.training_clock_fp8_short);
     return config.training_clock_short +
            x * (config.training_clock_long - config.training_clock_short);
   }
@@ -127,9 +144,10 @@ Result<KernelTables> KernelTables::load(const Gpu& gpu, Clocks clocks) {
   double power = 1;
   if (same_die && gpu.power_limit_w < config.power_limit_w)
     power = std::pow(gpu.power_limit_w / config.power_limit_w, config.power_exponent);
-  return KernelTables(std::make_shared<const Data>(Data{gpu, std::move(config), std::move(gemm),
-                                                        std::move(gemm_fp8), std::move(attention),
-                                                        scaled, power, clocks}));
+  Gpu board = within_reach(gpu, config);
+  return KernelTables(std::make_shared<const Data>(
+      Data{std::move(board), std::move(config), std::move(gemm), std::move(gemm_fp8),
+           std::move(attention), scaled, power, clocks}));
 }
 
 const Gpu& KernelTables::gpu() const { return data_->gpu; }
@@ -155,7 +173,7 @@ KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t group
     seconds = vector_gemm_seconds(chip, shape);
     error = kVectorError;
   }
-  const double clock = d.clock(seconds);
+  const double clock = d.clock(seconds, in);
   bool exact = used.exact && groups == 1 && clock == 1 && !vector_units;
   // Only arithmetic is slowed; the residual is the same.
   if (clock != 1)
@@ -180,7 +198,17 @@ KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t group
 }
 
 KernelEstimate KernelTables::gemm(const Gemm& op) const {
-  return gemm(op.m, op.n, op.k, op.groups, op.layout, op.in, op.out, op.accumulate);
+  KernelEstimate out = gemm(op.m, op.n, op.k, op.groups, op.layout, op.in, op.out, op.accumulate);
+  if (op.groups > 1) {
+    // Products of a group begin one after another: each waits for what it alone reads (its weights)
+    // or writes (their gradient), and none is shorter than its call.
+    const auto own = static_cast<double>(op.layout == Layout::nt ? op.m * op.n : op.n * op.k);
+    const auto count = static_cast<double>(op.groups);
+    out.seconds +=
+        count * own * static_cast<double>(bytes_of(op.in)) / data_->gpu.memory_bytes_per_s;
+    out.seconds = std::max(out.seconds, count * data_->config.grouped_call_s);
+  }
+  return out;
 }
 
 KernelEstimate KernelTables::batched_gemm(const BatchedGemm& op, DType type) const {
@@ -208,7 +236,7 @@ KernelEstimate KernelTables::attention(const Attention& op, DType type, FlashKer
   }
   const double slower = std::exp(used.log) / (kernel.forward * d.dim_share(dim));
   double seconds = AttentionTable::analytic_seconds(chip, dim, parallel, sequence) * slower;
-  const double clock = d.clock(seconds);
+  const double clock = d.clock(seconds, DType::bf16);
   chip.flops_per_s *= clock;
   if (clock != 1)
     seconds = AttentionTable::analytic_seconds(chip, dim, parallel, sequence) * slower;

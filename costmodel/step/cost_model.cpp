@@ -95,7 +95,8 @@ StreamRules CostModel::rules(const Trainer& trainer) const {
 PassPrice CostModel::price_passes(const LowerContext& lower, const BlockKind& kind,
                                   const PriceContext& context) const {
   Block block = lower_block(lower, kind);
-  const StreamRules rules = this->rules(lower.trainer);
+  StreamRules rules = this->rules(lower.trainer);
+  rules.overlap_experts = lower.trainer.overlap_ep && lower.batch.micro_batches(lower.plan) > 1;
   PassPrice price;
   price.forward = phase_time(block, Phase::forward, context, rules);
   price.backward = phase_time(block, Phase::backward, context, rules);

@@ -43,9 +43,8 @@ bool overlapped(Group group, const Trainer& trainer) {
       return trainer.tp_overlap != TpOverlap::none;
     case Group::cp:
       return trainer.overlap_cp;
-    case Group::ep:
+    case Group::ep:  // beside another micro-batch, see finish
     case Group::etp:
-      return trainer.overlap_ep;
     case Group::shard:
     case Group::replicate:
     case Group::expert_shard:
@@ -86,6 +85,14 @@ class Streams {
         time_.exposed[g] += stream_[g] - end;
         end = stream_[g];
       }
+    }
+    // An exchange of experts has nothing of its own micro-batch to hide behind, but as much work of
+    // another one: a forward and a backward pass run layer by layer side by side.
+    if (rules.overlap_experts) {
+      double& exchange = time_.exposed[static_cast<size_t>(Group::ep)];
+      const double beside = std::min(exchange, time_.compute());
+      exchange -= beside;
+      end -= beside;
     }
     double network = 0, exposed = 0;
     for (size_t g = 0; g < kGroups; ++g) {

@@ -33,6 +33,7 @@ struct StreamRules {
   double kernel_launch_s = 0;      ///< host time per kernel
   double collective_launch_s = 0;  ///< per collective
   double overlap_slowdown = 0;     ///< extra kernel time per second of overlap
+  bool overlap_experts = false;    ///< exchanges of experts hide behind another micro-batch
 };
 
 PhaseTime phase_time(const Block& block, Phase phase, const PriceContext& context,

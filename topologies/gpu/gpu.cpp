@@ -46,6 +46,10 @@ Result<Gpu> read(MapReader in) {
   out.fp8_flops_per_s = rate(in, "fp8_dense_tflop_per_s", kTera);
   if (in.has("fp4_dense_tflop_per_s"))
     out.fp4_flops_per_s = rate(in, "fp4_dense_tflop_per_s", kTera);
+  if (in.has("measured_product_tflop_per_s"))
+    out.product_flops_per_s = rate(in, "measured_product_tflop_per_s", kTera);
+  if (in.has("measured_stream_gb_per_s"))
+    out.stream_bytes_per_s = rate(in, "measured_stream_gb_per_s", kGiga);
   out.memory_bytes = static_cast<int64_t>(in.positive("memory_bytes"));
   out.memory_usable_bytes = static_cast<int64_t>(in.positive("memory_usable_bytes"));
   if (out.memory_usable_bytes > out.memory_bytes)

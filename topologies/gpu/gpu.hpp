@@ -28,6 +28,10 @@ struct Gpu {
   double fp8_flops_per_s = 0;
   double fp4_flops_per_s = 0;
 
+  /// Best rates measured where the data sheet's are out of reach; 0: the kernel table's share.
+  double product_flops_per_s = 0;  ///< of large 16-bit products
+  double stream_bytes_per_s = 0;   ///< of memory, by a triad or copy
+
   int64_t memory_bytes = 0;         ///< as the driver reports the whole board
   int64_t memory_usable_bytes = 0;  ///< what a process can allocate, CUDA context included
   double memory_bytes_per_s = 0;

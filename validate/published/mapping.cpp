@@ -59,6 +59,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.zero = static_cast<int>(entry.integer("zero"));
     if (next.zero < 0 || next.zero > 3) entry.problem("zero", "must be 0, 1, 2 or 3");
     next.fastest_vpp = entry.choice("vpp", {"one", "fastest"}) == "fastest";
+    next.expert_tp = entry.text("expert_tp", "fastest") == "tp";
     next.recompute = entry.choice("recompute", {"none", "selective", "full"});
     const std::vector<std::string> words = {"core-attention", "per-operation", "activation"};
     const std::string word = entry.choice("selective", words);

@@ -17,6 +17,7 @@ struct TrainerDefaults {
   std::string precision;  ///< empty: 16 bit
   int zero = 1;
   bool fastest_vpp = false;
+  bool expert_tp = false;  ///< experts are cut by tp where nothing is stated; else what is fastest
   std::string recompute = "none";
   int64_t vocabulary =
       0;  ///< of a row that states none and names no bundled model; 0: the model's kind

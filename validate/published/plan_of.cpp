@@ -144,8 +144,8 @@ Status sharding_of(QuestionRow& row, const TrainerDefaults& defaults, const Degr
 }
 
 /// Degrees of the experts; the tensor parallelism that they may have.
-std::vector<int> experts_of(const std::optional<int64_t>& stated, const Degrees& d,
-                            Question& question, Plan& plan) {
+std::vector<int> experts_of(const std::optional<int64_t>& stated, const TrainerDefaults& defaults,
+                            const Degrees& d, Question& question, Plan& plan) {
   if (!question.model.moe) return {1};
   if (stated) {
     plan.ep = static_cast<int>(*stated);
@@ -157,6 +157,10 @@ std::vector<int> experts_of(const std::optional<int64_t>& stated, const Degrees&
   // Megatron-Core's default is tp, as far as the ranks reach; its newer recipes set 1.
   const int64_t ranks = d.dp * d.cp * d.tp;
   if (!question.trainer.expert_parallel || ranks % (int64_t{plan.ep} * plan.tp) != 0) return {1};
+  if (defaults.expert_tp) {
+    question.chosen.push_back(fmt::format("expert tensor parallelism: not stated; {}", plan.tp));
+    return {plan.tp};
+  }
   question.chosen.push_back(fmt::format(
       "expert tensor parallelism: not stated; 1 or {}, the fastest that fits", plan.tp));
   return {1, plan.tp};
@@ -269,7 +273,7 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   const auto ep = row.count("ep");
   const auto vpp = row.count("vpp");
   MESHPLAN_CHECK(row.finish());
-  const std::vector<int> expert_tp = experts_of(ep, d, question, plan);
+  const std::vector<int> expert_tp = experts_of(ep, defaults, d, question, plan);
   MESHPLAN_CHECK(formats_of(row, defaults, question, plan));
   if (question.trainer.bf16_states_sharded && plan.compute == DType::bf16 && plan.zero == 0) {
     plan.zero = 1;
