@@ -96,7 +96,9 @@ PassPrice CostModel::price_passes(const LowerContext& lower, const BlockKind& ki
                                   const PriceContext& context) const {
   Block block = lower_block(lower, kind);
   StreamRules rules = this->rules(lower.trainer);
-  rules.overlap_experts = lower.trainer.overlap_ep && lower.batch.micro_batches(lower.plan) > 1;
+  // Layers of two micro-batches side by side: Megatron-Core has that for its GPT, not for hybrids.
+  rules.overlap_experts = lower.trainer.overlap_ep && lower.model.sublayers == 0 &&
+                          lower.batch.micro_batches(lower.plan) > 1;
   PassPrice price;
   price.forward = phase_time(block, Phase::forward, context, rules);
   price.backward = phase_time(block, Phase::backward, context, rules);

@@ -3,9 +3,11 @@
 //
 // The step program knows transformer layers only. A hybrid is read as one layer per MLP sublayer,
 // with an attention part that has the weights of the mixers that fall on it. A Mamba-2 sublayer
-// works in chunks, quadratic within one and linear between them, so its core costs about what
-// attention with a window of one chunk costs (Dao and Gu 2024, section 6). The shape is an
-// approximation for pricing and says so in Model::assumptions.
+// works in chunks, quadratic within one and linear between them. Its kernels are far from the rates
+// of attention's: with a state of 64 they take as long as FlashAttention-2 on sequences of about
+// 2,048 (Dao and Gu 2024, section 9.3 and figure 10), where a token sees 1,024 others on average,
+// and in proportion to the state. So its core is priced as attention with such a window. The shape
+// is an approximation for pricing and says so in Model::assumptions.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +17,8 @@
 
 namespace meshplan {
 namespace {
+
+constexpr int64_t kEqualWindow = 1024;  ///< for each 64 of the state
 
 struct Pattern {
   int64_t mamba = 0, attention = 0, mlp = 0, experts = 0;
@@ -71,7 +75,8 @@ Model hybrid_from_hf(MapReader& config) {
   const double per_head = mixers / static_cast<double>(m.layers * 4 * m.hidden * m.heads);
   m.kv_heads = m.heads;
   m.head_dim = std::max<int64_t>(8, 8 * std::llround(per_head / 8));
-  m.window = hf_dimension(config, "chunk_size", 128);
+  config.number("chunk_size", 0);
+  m.window = kEqualWindow * std::max<int64_t>(1, hf_dimension(config, "ssm_state_size") / 64);
   if (pattern.attention > 0)
     m.full_attention_every = std::max<int64_t>(1, m.layers / pattern.attention);
 

@@ -91,6 +91,29 @@ TEST_CASE("Expert products fill the device together", "[kernels]") {
   CHECK(eight > forward(t, 1024, 4096, 4096).seconds * 0.99);  // eight weights are read, not one
 }
 
+TEST_CASE("Each product of a group waits for its own weights and lasts as long as its call",
+          "[kernels]") {
+  const KernelTables t = tables("b200-sxm");
+  Gemm op{1024, 4096, 7168, 32};
+  const double together =
+      t.gemm(1024, 4096, 7168, 32, Layout::tn, DType::bf16, DType::bf16, false).seconds;
+  // 32 x 4096 x 7168 weights of 2 bytes at 8 TB/s.
+  CHECK(t.gemm(op).seconds - together == Approx(32 * 4096.0 * 7168 * 2 / 8e12));
+  op = {8, 256, 256, 64};
+  CHECK(t.gemm(op).seconds == Approx(64 * 9.2e-6));
+}
+
+TEST_CASE("A board without a table of its own is held to the rates measured on it", "[kernels]") {
+  const auto rate = [](const char* gpu) {
+    return 2 * std::pow(8192.0, 3) / forward(tables(gpu), 8192, 8192, 8192).seconds;
+  };
+  // Best products: MI300X 668, H100 794.5 TFLOP/s; data sheets have it the other way round.
+  CHECK(rate("mi300x") / rate("h100-sxm5-80gb") == Approx(668 / 794.5).epsilon(0.05));
+  // Max 1550: 216 against 271 of the A100; its triad moves 1 TB/s.
+  CHECK(rate("max-1550-tile") / rate("a100-sxm4-80gb") == Approx(216 / 271.0).epsilon(0.05));
+  CHECK(tables("max-1550-tile").memory_bound(1e10).seconds == Approx(1e10 / 1e12).epsilon(0.01));
+}
+
 TEST_CASE("Flash attention has the rates of its papers", "[kernels]") {
   const KernelTables a100 = tables("a100-sxm4-80gb"), h100 = tables("h100-sxm5-80gb");
   // FlashAttention-2, forward + backward, causal, 16k tokens, hidden size 2048.
@@ -169,6 +192,17 @@ TEST_CASE("Training clocks: short products were measured before the power limit"
   CHECK(slower(4096, 4096, 4096) == Approx(1 / 0.91).epsilon(0.03));  // 0.17 ms, mostly arithmetic
   CHECK(slower(32768, 16384, 16384) == Approx(1 / 0.99).epsilon(0.005));  // 23 ms
   CHECK(slower(64, 16384, 16384) == Approx(1.0).epsilon(0.03));           // reads weights
+  // B200: 16-bit products are held back more than 8-bit ones.
+  const auto held = [](DType type) {
+    const auto seconds = [&](Clocks clocks) {
+      return tables("b200-sxm", clocks)
+          .gemm(32768, 16384, 16384, 1, Layout::tn, type, DType::bf16, false)
+          .seconds;
+    };
+    return seconds(Clocks::training) / seconds(Clocks::burst);
+  };
+  CHECK(held(DType::bf16) == Approx(1 / 0.80).epsilon(0.01));
+  CHECK(held(DType::fp8) == Approx(1.0).epsilon(0.01));
   CHECK(tables("a100-sxm4-80gb", Clocks::training).scaled() == false);
   // 300 W instead of 400 W: (3/4)^0.25 of the speed.
   const double sxm = forward(tables("a100-sxm4-80gb"), 8192, 8192, 8192).seconds;

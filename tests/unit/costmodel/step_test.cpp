@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costmodel/step/compose.hpp"
 #include "costmodel/step/op_price.hpp"
+#include "costmodel/step/phase_time.hpp"
 #include "tests/unit/catch.hpp"
 
 namespace meshplan {
@@ -73,6 +74,38 @@ TEST_CASE("an exchange of experts that sends a token once to each place") {
   CHECK(seconds(1) == Approx(0.5e-3 + 255.0 / 256 / 33.5));
   // Limited to half of the ranks, one node of two: every second token crosses.
   CHECK(seconds(0.5) == Approx(0.5e-3 + 0.5 / 33.5));
+}
+
+TEST_CASE("an exchange of experts beside the work of another micro-batch") {
+  const auto gpu = find_gpu("gb200");
+  REQUIRE(gpu.ok());
+  const auto kernels = KernelTables::load(*gpu);
+  const auto collectives = CollectiveModel::load(*gpu);
+  REQUIRE(kernels.ok());
+  REQUIRE(collectives.ok());
+  const Trainer trainer;
+  PriceContext context{*kernels, *collectives, trainer, DType::bf16, {}};
+  GroupLinks& links = context.links[static_cast<size_t>(Group::ep)];
+  links.ranks = links.ranks_per_node = 8;
+  links.nvlink = true;
+  links.intra_bytes_per_s = 900e9;
+  Block block;
+  for (int i = 0; i < 4; ++i) block.buffers.push_back({"x", BufferClass::activation});
+  Collective sent{CollectiveOp::all_to_all, Group::ep, int64_t{4} << 30, DType::bf16};
+  sent.copies = 8;
+  const Op exchange{sent, Module::dispatch, {0}, {1}};
+  const Op product{Gemm{8192, 8192, 8192}, Module::experts, {1, 2}, {3}};
+  block.ops(Phase::forward) = {exchange, product};
+  const double a = price(exchange, context).seconds, b = price(product, context).seconds;
+  REQUIRE(a > b);
+  StreamRules rules;
+  rules.overlap_slowdown = 0.5;
+  CHECK(phase_time(block, Phase::forward, context, rules).wall == Approx(a + b));
+  // The product of another micro-batch hides b of it and is slowed down by half of that.
+  rules.overlap_experts = true;
+  const PhaseTime beside = phase_time(block, Phase::forward, context, rules);
+  CHECK(beside.wall == Approx(a + b / 2));
+  CHECK(beside.exposed[static_cast<size_t>(Group::ep)] == Approx(a - b));
 }
 
 }  // namespace meshplan

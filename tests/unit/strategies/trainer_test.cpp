@@ -10,12 +10,30 @@
 using namespace meshplan;
 
 TEST_CASE("every trainer of the published runs is bundled, and each file names its sources") {
-  for (const char* id :
-       {"aleph-alpha",   "deepspeed",     "fair-fsdp",          "fsdp1",           "fsdp2",
-        "internevo",     "jax",           "llama3-meta",        "llm-foundry",     "llm.c",
-        "megatron-2020", "megatron-2021", "megatron-2022",      "megatron-core",   "nanotron",
-        "nemo-2022",     "pytorch-eager", "megatron-deepspeed", "mlperf-megatron", "torchtitan",
-        "torchtune",     "meshplan"}) {
+  for (const char* id : {"aleph-alpha",
+                         "deepspeed",
+                         "fair-fsdp",
+                         "fsdp1",
+                         "fsdp2",
+                         "internevo",
+                         "jax",
+                         "llama3-meta",
+                         "llm-foundry",
+                         "llm.c",
+                         "megatron-2020",
+                         "megatron-2021",
+                         "megatron-2022",
+                         "megatron-core",
+                         "nanotron",
+                         "nemo-2022",
+                         "pytorch-eager",
+                         "megatron-deepspeed",
+                         "mlperf-megatron",
+                         "torchtitan",
+                         "torchtune",
+                         "meshplan",
+                         "nemo-2024",
+                         "megatron-bridge-2606"}) {
     const auto trainer = find_trainer(id);
     INFO(id << (trainer.ok() ? "" : render(trainer.error())));
     REQUIRE(trainer.ok());

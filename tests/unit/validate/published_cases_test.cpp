@@ -122,6 +122,36 @@ TEST_CASE("a row that states all is one plan", "[published]") {
   CHECK(q.chosen.empty());
 }
 
+TEST_CASE("generations of Megatron-Core differ in how they cut experts and exchange tokens",
+          "[published]") {
+  const Cells moe = with(kLlama, {{"model", "Mixtral-8x7B"},
+                                  {"layers", "32"},
+                                  {"hidden", "4096"},
+                                  {"ffn", "14336"},
+                                  {"heads", "32"},
+                                  {"vocab", "32000"},
+                                  {"experts", "8"},
+                                  {"top_k", "2"},
+                                  {"ep", "4"},
+                                  {"pp", "2"},
+                                  {"vpp", "4"},
+                                  {"dp", "4"}});
+  const Case old = one(with(moe, {{"framework", "NeMo 24.05"}}));
+  REQUIRE(old.question);
+  CHECK(old.trainer_id == "nemo-2024");
+  CHECK_FALSE(old.question->trainer.ep_sends_once);
+  REQUIRE(old.question->levels[0].size() == 1);
+  CHECK(old.question->levels[0][0].etp == 4);
+  const Case middle = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.02)"}}));
+  REQUIRE(middle.question);
+  CHECK(middle.trainer_id == "megatron-core");
+  CHECK_FALSE(middle.question->trainer.overlap_ep);
+  CHECK(middle.question->levels[0].size() == 2);  // 1 and 4, the faster
+  const Case now = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.06)"}}));
+  REQUIRE(now.question);
+  CHECK(now.question->trainer.overlap_ep);
+}
+
 TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
   Case c = one(with(kLlama, {{"micro_batch", ""}, {"vpp", ""}}));
   REQUIRE(c.question);
