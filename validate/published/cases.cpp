@@ -174,18 +174,28 @@ class CaseReader {
       out.peak_memory_bytes = *gb * memory_unit(table_.cell(record, "notes"));
   }
 
+  /// What the row's words say beyond its columns.
+  void state(const QuestionRow& row, Question& out) const {
+    std::string words;
+    for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"})
+      words += lower_case(row.text(column)) + "\n";
+    for (const Statement& said : mapping_.statements()) {
+      if (words.find(said.contains) == std::string::npos) continue;
+      Trainer& t = out.trainer;
+      out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
+      t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);
+      t.ep_sends_once = said.ep_sends_once.value_or(t.ep_sends_once);
+      out.chosen.push_back(said.says);
+    }
+  }
+
   Status ask(QuestionRow& row, Question& out) {
     MESHPLAN_TRY(out.trainer, caches_.trainer(row, out.chosen));
     const TrainerDefaults& defaults = mapping_.defaults_of(out.trainer.id);
     MESHPLAN_TRY(out.model, model_of(row, mapping_, defaults, out.chosen));
     MESHPLAN_TRY(const int64_t gpus, gpus_of(row, out.chosen));
     MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus));
-    for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"}) {
-      if (lower_case(row.text(column)).find("lora") == std::string::npos) continue;
-      out.adapters_only = out.trainer.adapters_only = true;
-      out.chosen.emplace_back("low-rank adapters are trained, the model's weights are frozen");
-      break;
-    }
+    state(row, out);
     if (const std::string name = plain_name(row.text("model"));
         name.rfind("bert", 0) == 0 || name.rfind("t5", 0) == 0)
       out.chosen.emplace_back("an encoder's attention is priced as causal");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 #include "topologies/base/files.hpp"
 #include "topologies/base/reader.hpp"
@@ -48,6 +49,17 @@ Result<Mapping> Mapping::read(const std::string& path) {
                                 entry.text("generation")});
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
+  }
+  for (MapReader& entry : file.maps("statements")) {
+    Statement next;
+    next.contains = entry.text("contains");
+    next.says = entry.text("says");
+    for (auto [into, key] : {std::pair{&next.adapters_only, "adapters_only"},
+                             std::pair{&next.overlap_ep, "overlap_ep"},
+                             std::pair{&next.ep_sends_once, "ep_sends_once"}})
+      if (entry.has(key)) *into = entry.boolean(key);
+    MESHPLAN_CHECK(entry.finish());
+    out.statements_.push_back(std::move(next));
   }
   for (MapReader& entry : file.maps("models")) {
     out.models_.push_back({entry.text("starts"), entry.text("like")});

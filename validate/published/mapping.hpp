@@ -2,6 +2,7 @@
 // What do the words of a published table mean, and what is taken where a row says nothing? Reads
 // mapping.yaml; one file of rules, so that every choice can be looked up and none hides in code.
 #pragma once
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,13 @@ struct TrainerDefaults {
   SelectiveMeaning selective = SelectiveMeaning::core_attention;
 };
 
+/// What a word in a row's id, source, model or framework says of a run.
+struct Statement {
+  std::string contains;  ///< lower case
+  std::string says;
+  std::optional<bool> adapters_only, overlap_ep, ep_sends_once;  ///< see Trainer
+};
+
 class Mapping {
  public:
   /// The bundled file. Error (input) with file, line and key.
@@ -41,6 +49,7 @@ class Mapping {
                             std::string_view detail, int64_t year) const;
   /// Defaults of a trainer; those of megatron-core for a trainer without an entry.
   const TrainerDefaults& defaults_of(const std::string& trainer) const;
+  const std::vector<Statement>& statements() const { return statements_; }
   /// Bundled model of the kind of this name; "" when nothing matches.
   std::string like(std::string_view model_name) const;
 
@@ -61,6 +70,7 @@ class Mapping {
   std::vector<Generation> generations_;
   std::vector<Pair> frameworks_;
   std::vector<Pair> models_;
+  std::vector<Statement> statements_;
   std::vector<TrainerDefaults> trainers_;
 };
 
