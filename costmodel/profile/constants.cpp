@@ -26,10 +26,18 @@ const char* id_of(HostClass host) {
 
 }  // namespace
 
-Result<HostCosts> load_host_costs(HostClass host) {
+Result<HostCosts> load_host_costs(HostClass host, const std::string& gpu_family) {
   const std::string path = data_root() + "/costmodel/data/host.yaml";
   MESHPLAN_TRY(MapReader in, MapReader::open(path));
   std::optional<HostCosts> found;
+  std::optional<double> ratio;
+  for (MapReader& map : in.maps("cpus")) {
+    const std::string family = map.text("gpu_family");
+    const double time = map.positive("time_ratio");
+    MESHPLAN_CHECK(map.finish());
+    if (family == gpu_family) ratio = time;
+  }
+  in.text("cpus_source");
   for (MapReader& map : in.maps("classes")) {
     const std::string id = map.choice("id", {"eager", "compiled", "graph", "native"});
     const HostCosts costs = {map.positive("kernel_us") * 1e-6, map.positive("collective_us") * 1e-6,
@@ -41,7 +49,8 @@ Result<HostCosts> load_host_costs(HostClass host) {
   MESHPLAN_CHECK(in.finish());
   if (!found)
     return Diagnostic{ErrorKind::input, "no entry for this host class", path, id_of(host)};
-  return *found;
+  if (!ratio) return Diagnostic{ErrorKind::input, "no CPU for this GPU family", path, gpu_family};
+  return HostCosts{found->kernel_s * *ratio, found->collective_s * *ratio, found->sync_s * *ratio};
 }
 
 Result<OverlapFacts> load_overlap_facts() {

@@ -2,6 +2,8 @@
 // What does issuing a kernel cost the host, and what does overlap cost the device? The facts of
 // host.yaml and overlap.yaml in SI units.
 #pragma once
+#include <string>
+
 #include "strategies/trainer/trainer.hpp"
 #include "topologies/base/result.hpp"
 
@@ -12,8 +14,9 @@ struct HostCosts {
   double collective_s = 0;  ///< per collective or point-to-point call
   double sync_s = 0;        ///< read back by the host, the device runs dry meanwhile
 };
-/// Error (input): bad file, or no entry of this class.
-Result<HostCosts> load_host_costs(HostClass host);
+/// On the CPUs that machines with this GPU family have. Error (input): bad file, or no entry of
+/// this class or family.
+Result<HostCosts> load_host_costs(HostClass host, const std::string& gpu_family);
 
 struct OverlapFacts {
   double compute_slowdown = 0;      ///< mean share by which kernels beside a collective are slower

@@ -213,8 +213,14 @@ PipelineInput pipeline_input(const CostModel& costs, const LowerContext& lower,
     const double bytes =
         static_cast<double>(lower.own_tokens() * lower.model.hidden * bytes_of(lower.value()));
     const GroupLinks& between = links.links[static_cast<size_t>(Group::pp)];
-    input.p2p_s = costs.collectives().p2p(bytes, between).seconds;
+    const bool parts = lower.trainer.p2p_scattered && plan.tp > 1 && !lower.sp();
+    input.p2p_s = costs.collectives().p2p(parts ? bytes / plan.tp : bytes, between).seconds;
     if (between.nodes > 1) input.p2p_s *= costs.constants().network_slowdown;
+    if (parts)
+      input.p2p_s +=
+          costs.collectives()
+              .time(CollectiveOp::all_gather, bytes, links.links[static_cast<size_t>(Group::tp)])
+              .seconds;
     input.p2p_overlapped = lower.trainer.overlap_p2p;
   }
   // First forwards wait for their weights, which all stages gather from the start of the step on,

@@ -12,7 +12,7 @@ Result<std::shared_ptr<const Calibration>> CalibrationCache::get(const Gpu& gpu)
   MESHPLAN_TRY(CollectiveModel collectives, CollectiveModel::load(gpu));
   std::array<HostCosts, 4> hosts;
   for (size_t i = 0; i < hosts.size(); ++i) {
-    MESHPLAN_TRY(hosts[i], load_host_costs(static_cast<HostClass>(i)));
+    MESHPLAN_TRY(hosts[i], load_host_costs(static_cast<HostClass>(i), gpu.family));
   }
   if (!bands_) {
     MESHPLAN_TRY(ErrorBands bands, load_error_bands());
@@ -88,7 +88,7 @@ PriceContext CostModel::context(const Plan& plan, const Trainer& trainer,
 
 StreamRules CostModel::rules(const Trainer& trainer) const {
   const HostCosts& costs = host(trainer);
-  return {costs.kernel_s * constants_.launch_scale, costs.collective_s * constants_.launch_scale,
+  return {costs.kernel_s * constants_.launch_scale, costs.collective_s,
           constants_.overlap_slowdown};
 }
 

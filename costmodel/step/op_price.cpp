@@ -157,8 +157,8 @@ OpPrice price(const Op& op, const PriceContext& context) {
               .seconds;
       return result;
     }
-    result.seconds =
-        context.network_slowdown * context.collectives.time(collective->op, bytes, links).seconds;
+    result.seconds = context.collectives.time(collective->op, bytes, links).seconds;
+    if (links.nodes > 1) result.seconds *= context.network_slowdown;
     return result;
   } else {
     const DType value = is_quantised(context.compute)    ? DType::bf16
@@ -166,9 +166,14 @@ OpPrice price(const Op& op, const PriceContext& context) {
                                                          : context.compute;
     const double bytes = traffic_bytes(op, context.trainer, value);
     const auto* step = std::get_if<OptimizerStep>(&op.body);
+    const auto* norm = std::get_if<Norm>(&op.body);
     if (step != nullptr && step->on_host) {
       result.resource = Resource::host_memory;
       result.seconds = context.host_bytes_per_s > 0 ? bytes / context.host_bytes_per_s : 0;
+    } else if (norm != nullptr && (one_kernel(*norm, context.trainer))) {
+      Norm fused = *norm;
+      fused.fused = true;
+      result.seconds = context.kernels.norm(fused, value).seconds;
     } else if (bytes > 0) {
       const bool scattered =
           std::holds_alternative<Embedding>(op.body) || std::holds_alternative<Permute>(op.body);

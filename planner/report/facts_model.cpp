@@ -149,6 +149,7 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.flag("overlap of gradient reduction", "overlap_grad_reduce", t.overlap_grad_reduce);
   s.flag("overlap of parameter gather", "overlap_param_gather", t.overlap_param_gather);
   s.flag("overlap of pipeline sends", "overlap_p2p", t.overlap_p2p);
+  s.flag("pipeline sends in parts of tp", "p2p_scattered", t.p2p_scattered);
   s.flag("overlap of CP", "overlap_cp", t.overlap_cp);
   s.flag("overlap of EP", "overlap_ep", t.overlap_ep);
   s.whole("FSDP units gathered ahead", "fsdp_prefetch_units", t.fsdp_prefetch);

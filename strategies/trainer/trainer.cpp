@@ -96,6 +96,7 @@ Status read_overlap(MapReader map, Trainer& t) {
   t.overlap_grad_reduce = map.boolean("grad_reduce", t.overlap_grad_reduce);
   t.overlap_param_gather = map.boolean("param_gather", t.overlap_param_gather);
   t.overlap_p2p = map.boolean("p2p", t.overlap_p2p);
+  t.p2p_scattered = map.boolean("p2p_scattered", t.p2p_scattered);
   t.overlap_cp = map.boolean("cp", t.overlap_cp);
   t.overlap_ep = map.boolean("ep", t.overlap_ep);
   t.ep_sends_once = map.boolean("ep_sends_once", t.ep_sends_once);

@@ -92,6 +92,8 @@ struct Trainer {
   bool overlap_grad_reduce = true;   ///< data-parallel reduction beside the last backward
   bool overlap_param_gather = true;  ///< ZeRO-1 all-gather beside the first forward
   bool overlap_p2p = true;           ///< pipeline sends beside compute
+  bool p2p_scattered = false;  ///< what all tensor-parallel ranks hold is sent in parts, one by
+                               ///< each, and gathered by the receivers (SC'21, section 4.1)
   bool overlap_cp = true;
   bool overlap_ep = false;     ///< expert all-to-all beside compute
   bool ep_sends_once = false;  ///< a token goes once to each node and rank that needs it (DeepEP,

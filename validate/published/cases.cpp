@@ -140,6 +140,8 @@ class CaseReader {
     const Status asked = ask(row, question);
     if (asked.ok()) {
       out.trainer_id = question.trainer.id;
+      if (lower_case(out.flops_convention).find("not stated") != std::string::npos)
+        out.flops_convention += "; " + mapping_.defaults_of(question.trainer.id).flops;
       out.gpu_id = question.cluster->gpu.id;
       out.gpus = question.cluster->gpus();
       out.nodes = question.cluster->nodes;

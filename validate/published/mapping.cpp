@@ -80,6 +80,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.precision = entry.text("precision", "");
     next.saving = entry.text("saving", "");
     next.vocabulary = entry.integer("vocabulary", 0);
+    next.flops = entry.text("flops", "");
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
     out.trainers_.push_back(next);

@@ -24,6 +24,7 @@ struct TrainerDefaults {
       0;  ///< of a row that states none and names no bundled model; 0: the model's kind
   std::string saving;  ///< trainer that saves memory where nothing else fits; may be empty
   SelectiveMeaning selective = SelectiveMeaning::core_attention;
+  std::string flops;  ///< how its TFLOP/s count where a row does not say; empty: full square
 };
 
 /// What a word in a row's id, source, model or framework says of a run.

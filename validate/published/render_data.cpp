@@ -50,6 +50,9 @@ Json case_json(const PublishedCase& c, const ScoredRow& row) {
     out["predicted_step_low_s"] = number(e.step_low_s);
     out["predicted_step_high_s"] = number(e.step_high_s);
     out["plan"] = to_text(e.plan);
+    Json time = Json::object();
+    for (const Part& part : e.time) time[part.name] = number(part.value);
+    out["time"] = time;
     out["chosen"] = c.question.question->chosen;
     out["candidates"] = c.prediction->priced;
   }

@@ -33,6 +33,9 @@ TEST_CASE("every trainer of the published runs is bundled, and each file names i
                          "torchtune",
                          "meshplan",
                          "nemo-2024",
+                         "nemo-launcher-2024",
+                         "mlperf-megatron-v3.0",
+                         "mlperf-megatron-v3.1",
                          "megatron-bridge-2606"}) {
     const auto trainer = find_trainer(id);
     INFO(id << (trainer.ok() ? "" : render(trainer.error())));
@@ -48,6 +51,7 @@ TEST_CASE("mechanisms that the sources state") {
   CHECK(sc21.dropout);
   CHECK_FALSE(sc21.overlap_grad_reduce);
   CHECK_FALSE(sc21.sequence_parallel_default);
+  CHECK(sc21.p2p_scattered);
   CHECK(find_trainer("megatron-2022")->recompute_core_attention);
   const Trainer meta = *find_trainer("llama3-meta");
   CHECK(meta.gradient == DType::fp32);

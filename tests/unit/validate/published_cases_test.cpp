@@ -11,6 +11,7 @@
 #include "validate/published/plan_of.hpp"
 #include "validate/published/predict.hpp"
 #include "validate/published/question_row.hpp"
+#include "validate/published/series.hpp"
 
 using namespace meshplan;
 
@@ -138,7 +139,7 @@ TEST_CASE("generations of Megatron-Core differ in how they cut experts and excha
                                   {"dp", "4"}});
   const Case old = one(with(moe, {{"framework", "NeMo 24.05"}}));
   REQUIRE(old.question);
-  CHECK(old.trainer_id == "nemo-2024");
+  CHECK(old.trainer_id == "nemo-launcher-2024");
   CHECK_FALSE(old.question->trainer.ep_sends_once);
   REQUIRE(old.question->levels[0].size() == 1);
   CHECK(old.question->levels[0][0].etp == 4);
@@ -174,6 +175,20 @@ TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
   c = one(with(kLlama, {{"trainer", ""}, {"framework", "Megatron-DeepSpeed (fork)"}}));
   REQUIRE(c.question);
   CHECK(c.question->trainer.id == "megatron-deepspeed");
+  // Generations: by the words of the framework, or of the place in the source.
+  c = one(with(kLlama, {{"framework", "NeMo 24.05"}}));
+  CHECK(c.question->trainer.id == "nemo-launcher-2024");
+  c = one(with(kLlama, {{"trainer", "mlperf-megatron"},
+                        {"source_detail", "mlcommons/training_results_v3.0: logs"}}));
+  CHECK(c.question->trainer.id == "mlperf-megatron-v3.0");
+}
+
+TEST_CASE("what TFLOP/s count where a row does not say it is the trainer's custom", "[published]") {
+  const Case meta = one(
+      with(kLlama, {{"trainer", "llama3-meta"}, {"flops_convention", "MFU; formula not stated"}}));
+  CHECK(convention_of(meta.flops_convention) == FlopsConvention::causal);
+  const Case megatron = one(with(kLlama, {{"flops_convention", "formula not stated"}}));
+  CHECK(convention_of(megatron.flops_convention) == FlopsConvention::full_square);
 }
 
 TEST_CASE("generations of a trainer by words of the source and its year", "[published]") {
