@@ -13,6 +13,15 @@ namespace {
 /// logits.
 constexpr double kTemporarySlack = 0.5;
 
+/// Bytes that a caching allocator holds beyond what is in use. Segments that grow lose little.
+int64_t allocator_slack(int64_t activations, int64_t largest, const Trainer& trainer,
+                        const Constants& constants) {
+  const auto all = static_cast<double>(activations);
+  if (trainer.expandable_segments) return static_cast<int64_t>(all * trainer.allocator_slack);
+  return static_cast<int64_t>(all * constants.activation_slack +
+                              static_cast<double>(largest) * kTemporarySlack);
+}
+
 /// Communicators that this rank belongs to.
 int64_t communicators(const Plan& plan) {
   int64_t count = 1;
@@ -62,9 +71,7 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
   result.peak_bytes = -1;
   for (const auto& [index, at_peak, largest, held] : stages) {
     const BlockMemory& states = *held;
-    const auto slack =
-        static_cast<int64_t>(static_cast<double>(at_peak) * constants.activation_slack +
-                             static_cast<double>(largest) * kTemporarySlack);
+    const int64_t slack = allocator_slack(at_peak, largest, trainer, constants);
     const int64_t groups = plan.world() > 1 ? communicators(plan) : 0;
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;
     const int64_t nccl = groups * trainer.nccl_bytes_per_group;

@@ -175,7 +175,8 @@ void add_memory(Sheet& s, const Trainer& t) {
   s.flag("optimizer states paged", "optimizer_paged", t.optimizer_paged);
   s.flag("offloads weights too", "offload_weights", t.offload_weights);
   s.flag("keeps every second product", "alternate_products_kept", t.alternate_products_kept);
-  s.add("fragmentation", "allocator_slack_fraction", t.allocator_slack,
+  s.flag("segments grow", "expandable_segments", t.expandable_segments);
+  s.add("fragmentation where they do", "allocator_slack_fraction", t.allocator_slack,
         percent(t.allocator_slack) + " of activations");
   size("context", "context_bytes", t.context_bytes);
   size("library workspace", "workspace_bytes", t.workspace_bytes);

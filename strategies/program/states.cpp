@@ -86,7 +86,12 @@ class StateLayout {
     const bool sharded_gradients = plan().zero >= 2;
     const bool cast = sharded_weights && !context_.trainer.master_weights && value != DType::fp32 &&
                       context_.trainer.optimizer_moment == DType::fp32;
-    flat.weight = add(prefix + "weights", BufferClass::parameter, value, flat.elements);
+    // Frozen weights of a layer are kept in 8 bit alone where products read them so.
+    const bool frozen8 = context_.trainer.adapters_only && is_quantised(plan().compute) &&
+                         context_.trainer.quantised_weights_kept && !sharded_weights &&
+                         block_.name != "embedding" && block_.name != "head";
+    flat.weight = add(prefix + "weights", BufferClass::parameter, frozen8 ? DType::fp8 : value,
+                      flat.elements);
     if (sharded_weights) {
       block_.buffer(flat.weight).transient = true;
       // fp32 weights are cast when gathered; else the shard is kept in the compute type.

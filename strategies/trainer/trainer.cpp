@@ -82,6 +82,8 @@ Status read_formats(MapReader map, Trainer& t) {
   if (map.has("gradient")) t.gradient_bf16 = t.gradient = format(map, "gradient", t.gradient);
   t.gradient_bf16 = format(map, "gradient_bf16", t.gradient_bf16);
   t.bf16_states_sharded = map.boolean("bf16_states_sharded", t.bf16_states_sharded);
+  t.bf16_gradients_if_sharded =
+      map.boolean("bf16_gradients_if_sharded", t.bf16_gradients_if_sharded);
   t.autograd_gradients_kept = map.boolean("autograd_gradients_kept", t.autograd_gradients_kept);
   t.reduce = format(map, "reduce", t.reduce);
   t.master_weights = map.boolean("master_weights", t.master_weights);
@@ -132,6 +134,7 @@ Status read_memory(MapReader map, Trainer& t) {
   t.offload_weights = map.boolean("offload_weights", t.offload_weights);
   t.alternate_products_kept = map.boolean("alternate_products_kept", t.alternate_products_kept);
   t.memory_report = word_of(map, "report", {"allocated", "reserved", "device"}, t.memory_report);
+  t.expandable_segments = map.boolean("expandable_segments", t.expandable_segments);
   t.allocator_slack = map.number("allocator_slack_share", t.allocator_slack);
   t.context_bytes = map.integer("context_bytes", t.context_bytes);
   t.workspace_bytes = map.integer("workspace_bytes", t.workspace_bytes);

@@ -79,8 +79,10 @@ struct Trainer {
   DType gradient_bf16 = DType::fp32;    ///< the same where products are in bf16
   bool bf16_states_sharded = false;  ///< optimizer states of bf16 weights are always sharded over
                                      ///< the data-parallel ranks (DeepSpeed's BF16_Optimizer)
-  bool autograd_gradients_kept = false;  ///< 16-bit gradients stay beside an fp32 accumulation
-  DType reduce = DType::fp32;            ///< what gradients are reduced in
+  bool bf16_gradients_if_sharded = false;  ///< those optimizers accumulate bf16 gradients in bf16
+                                           ///< at zero 1 and up outside of a pipeline
+  bool autograd_gradients_kept = false;    ///< 16-bit gradients stay beside an fp32 accumulation
+  DType reduce = DType::fp32;              ///< what gradients are reduced in
   bool master_weights = true;  ///< fp32 copy beside 16-bit weights; false with fp32 moments: the
                                ///< (sharded) weights are fp32 themselves and are cast when used
   DType optimizer_moment = DType::fp32;
@@ -130,9 +132,11 @@ struct Trainer {
   bool alternate_products_kept = false;  ///< per-operation checkpoints keep every second product's
                                          ///< result of a recomputed block (torchtitan's policy)
   MemoryReport memory_report = MemoryReport::allocated;
-  double allocator_slack = 0.03;          ///< fragmentation as a share of activations (assumed)
-  int64_t context_bytes = 900LL << 20;    ///< CUDA context and libraries
-  int64_t workspace_bytes = 256LL << 20;  ///< cuBLAS, cuDNN
+  bool expandable_segments = false;  ///< of torch's allocator: fragmentation is the share below;
+                                     ///< else that of fixed segments, see costmodel/step/memory.cpp
+  double allocator_slack = 0.03;     ///< share of activations (assumed)
+  int64_t context_bytes = 900LL << 20;         ///< CUDA context and libraries
+  int64_t workspace_bytes = 256LL << 20;       ///< cuBLAS, cuDNN
   int64_t nccl_bytes_per_group = 200LL << 20;  ///< buffers of one communicator
 
   // Plans it accepts.

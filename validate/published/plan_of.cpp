@@ -195,7 +195,12 @@ struct RecomputeChoice {
 /// fits: what selective means, everything but products, everything.
 Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const TrainerDefaults& defaults,
                                                   Question& question) {
-  const uint32_t selective = modules_of(defaults.selective);
+  // Where no scores are kept, recomputing the core of attention saves nothing: a mixture of experts
+  // that is recomputed selectively makes its experts' work again.
+  const bool experts = question.model.moe && question.trainer.attention == AttentionKernel::flash &&
+                       defaults.selective == SelectiveMeaning::core_attention;
+  const uint32_t selective =
+      modules_of(defaults.selective) | (experts ? cheap_modules() | expert_modules() : 0);
   MESHPLAN_TRY(const RecomputeWords stated, recompute_words(row.text("recompute")));
   if (stated.stated) {
     if (stated.kind != Recompute::selective) return std::vector<RecomputeChoice>{{stated.kind, 0}};
@@ -275,6 +280,10 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   MESHPLAN_CHECK(row.finish());
   const std::vector<int> expert_tp = experts_of(ep, defaults, d, question, plan);
   MESHPLAN_CHECK(formats_of(row, defaults, question, plan));
+  if (question.trainer.bf16_gradients_if_sharded && plan.compute == DType::bf16 && plan.zero >= 1 &&
+      plan.pp == 1) {
+    plan.gradient = DType::bf16;
+  }
   if (question.trainer.bf16_states_sharded && plan.compute == DType::bf16 && plan.zero == 0) {
     plan.zero = 1;
     plan.dp_shard = static_cast<int>(d.dp);

@@ -164,6 +164,16 @@ TEST_CASE("an optimizer in the backward pass has the gradients of a block only")
   CHECK(memory.host == 12 * n);
 }
 
+TEST_CASE("frozen weights of fp8 adapters take a byte each") {
+  Case c;
+  const int64_t n = parameters_of_layer(c.model, LayerKind::dense);
+  c.plan.compute = DType::fp8;
+  c.trainer.adapters_only = true;
+  CHECK(memory_of(c.layer()).parameters == 2 * n);
+  c.trainer.quantised_weights_kept = true;
+  CHECK(memory_of(c.layer()).parameters == n);
+}
+
 TEST_CASE("offload of a fully sharded model: weights, gradients and states lie on the host") {
   Case c;
   c.plan.zero = 3;
