@@ -28,7 +28,8 @@ Result<Side> read_side(const std::string& path) {
 }
 
 Json json_of(const Side& side) {
-  return {{"inputs", to_json(side.question)}, {"estimate", report::to_json(side.estimate)}};
+  return {{"inputs", to_json(side.question)},
+          {"estimate", report::to_json(side.estimate, side.question)}};
 }
 
 }  // namespace
@@ -63,6 +64,10 @@ int run_compare(const Arguments& arguments) {
   }
   const std::string left = to_text(a.question), right = to_text(b.question);
   print(left == right ? left + '\n' : "A  " + left + "B  " + right + '\n');
+  for (const auto& [name, side] : {std::pair{"A  ", &a}, std::pair{"B  ", &b}}) {
+    const std::string line = report::not_run_text(side->estimate, side->question, 3);
+    if (!line.empty()) print(name + line.substr(3));
+  }
   print(report::compared(a.estimate, b.estimate));
   return 0;
 }

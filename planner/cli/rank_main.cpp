@@ -4,10 +4,9 @@
 
 #include <iostream>
 
-#include "planner/cli/parse.hpp"
+#include "planner/cli/run_flags.hpp"
 #include "planner/planfile/planfile.hpp"
 #include "profiler/comm/mpi_world.hpp"
-#include "validate/run/run_plan.hpp"
 
 namespace meshplan::cli {
 namespace {
@@ -29,16 +28,10 @@ int run_rank(const Arguments& arguments) {
       "meshplan-rank");
   std::string plan;
   RunQuestion question;
+  RunFlags flags;
   bool json = false;
   app.add_option("PLAN", plan, "plan file, as 'meshplan plan --save' writes it")->required();
-  app.add_option("--steps", question.options.steps, "optimizer steps (1)");
-  app.add_option("--learning-rate", question.options.adamw.learning_rate, "of AdamW (3e-4)");
-  app.add_option("--timeout", question.world.timeout_s, "seconds to wait for a rank (60)");
-  app.add_option("--weights", question.hf_folder, "folder with model.safetensors as HF keeps it");
-  app.add_option("--text", question.text_file, "train on this file, a token per byte");
-  app.add_option("--checkpoints", question.checkpoints, "folder to keep the state in");
-  app.add_option("--save-every", question.save_every, "also after so many steps each");
-  app.add_flag("--resume", question.resume, "go on from the latest complete checkpoint there");
+  add_run_flags(app, flags);
   app.add_flag("--json", json, "one JSON document on standard output");
   MESHPLAN_CLI_PARSE(app, arguments);
   MESHPLAN_CLI_TRY(const planfile::PlanFile file, planfile::read(plan), json);
@@ -46,6 +39,9 @@ int run_rank(const Arguments& arguments) {
   question.plan = file.plan;
   question.batch = file.batch;
   question.trainer = file.trainer;
+  if (const Status status = apply_run_flags(flags, question); !status.ok()) {
+    return fail(status.error(), json);
+  }
   MESHPLAN_CLI_TRY(const Executable executable, make_executable(question), json);
   MESHPLAN_CLI_TRY(const RunInputs inputs, open_inputs(executable.question), json);
 

@@ -72,7 +72,7 @@ int run_simulate(const Arguments& arguments) {
     Json document = {{"schema", "meshplan.simulate/1"},
                      {"inputs", to_json(question)},
                      {"provenance", provenance_of(question)}};
-    document.update(report::to_json(estimate));
+    document.update(report::to_json(estimate, question));
     document["open_knobs"] = json_of(open);
     print(document);
   } else {

@@ -17,7 +17,7 @@ constexpr size_t kRulesNamed = 3;
 /// Plans one below the other; `marks` holds what stands before each, times are compared with the
 /// first.
 std::string plans_table(const std::vector<StepEstimate>& plans,
-                        const std::vector<std::string>& marks) {
+                        const std::vector<std::string>& marks, const Question& q) {
   Table table({{"", Align::right},
                {"step", Align::right},
                {"to 1", Align::right},
@@ -31,12 +31,13 @@ std::string plans_table(const std::vector<StepEstimate>& plans,
     table.add({marks[i], seconds(e.step_s),
                i == 0 ? "" : fmt::format("{:+.1f} %", 100 * (e.step_s / best - 1)),
                significant(e.tflops_per_gpu), percent(e.mfu),
-               gib(static_cast<double>(e.peak_memory_bytes)), brief(e.plan)});
+               gib(static_cast<double>(e.peak_memory_bytes)),
+               brief(e.plan) + (not_run(e, q).empty() ? "" : " (priced only)")});
   }
   return table.text();
 }
 
-std::string best_plans(const SearchResult& r) {
+std::string best_plans(const SearchResult& r, const Question& q) {
   std::vector<std::string> marks;
   bool ties = false;
   for (size_t i = 0; i < r.plans.size(); ++i) {
@@ -44,7 +45,7 @@ std::string best_plans(const SearchResult& r) {
     ties = ties || tie;
     marks.push_back(fmt::format("{}{}", tie ? "=" : "", i + 1));
   }
-  std::string out = "best plans\n" + plans_table(r.plans, marks);
+  std::string out = "best plans\n" + plans_table(r.plans, marks, q);
   if (ties)
     out +=
         "  = ties with 1: nearer to it than predictions are to reality; the simplest stands "
@@ -52,10 +53,10 @@ std::string best_plans(const SearchResult& r) {
   return out;
 }
 
-std::string pareto_plans(const SearchResult& r) {
+std::string pareto_plans(const SearchResult& r, const Question& q) {
   std::vector<std::string> marks;
   for (size_t i = 0; i < r.pareto.size(); ++i) marks.push_back(std::to_string(i + 1));
-  return "less memory, at what cost\n" + plans_table(r.pareto, marks);
+  return "less memory, at what cost\n" + plans_table(r.pareto, marks, q);
 }
 
 std::string funnel_text(const Funnel& f) {
@@ -112,8 +113,8 @@ std::string to_text(const SearchResult& r, const Question& q) {
   }
   const StepEstimate& best = r.plans.front();
   out += to_text(best, q) + '\n';
-  if (r.plans.size() > 1) out += best_plans(r) + '\n';
-  if (!r.pareto.empty()) out += pareto_plans(r) + '\n';
+  if (r.plans.size() > 1) out += best_plans(r, q) + '\n';
+  if (!r.pareto.empty()) out += pareto_plans(r, q) + '\n';
   out += funnel_text(r.funnel);
   return out + caveats(best);
 }
@@ -123,7 +124,7 @@ Json to_json(const SearchResult& r, const Question& q) {
   for (const auto& [rule, n] : r.funnel.refused) refused[rule] = n;
   Json plans = Json::array();
   for (size_t i = 0; i < r.plans.size(); ++i) {
-    Json plan = to_json(r.plans[i]);
+    Json plan = to_json(r.plans[i], q);
     plan["tie"] = i < r.tie.size() && r.tie[i];
     plans.push_back(std::move(plan));
   }
@@ -141,7 +142,7 @@ Json to_json(const SearchResult& r, const Question& q) {
               {"plans", std::move(plans)}};
   if (!r.pareto.empty()) {
     out["pareto"] = Json::array();
-    for (const StepEstimate& plan : r.pareto) out["pareto"].push_back(to_json(plan));
+    for (const StepEstimate& plan : r.pareto) out["pareto"].push_back(to_json(plan, q));
   }
   if (r.none) {
     out["none"] = {{"rule", r.none->rule},

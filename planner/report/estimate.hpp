@@ -7,8 +7,14 @@
 namespace meshplan::report {
 
 /// The contract's PLAN.
-Json to_json(const StepEstimate& estimate);
+Json to_json(const StepEstimate& estimate, const Question& question);
 Json to_json(const Plan& plan, const Batch& batch);
+
+/// What keeps `meshplan validate run` from executing the plan; empty: nothing.
+std::vector<std::string> not_run(const StepEstimate& estimate, const Question& question);
+
+/// The same as a line "priced only: ..."; empty: nothing.
+std::string not_run_text(const StepEstimate& estimate, const Question& question, int indent);
 
 /// Verdict, how the degrees multiply, time and memory beside each other, what limits it.
 std::string to_text(const StepEstimate& estimate, const Question& question);

@@ -63,7 +63,7 @@ Json to_json(const Plan& plan, const Batch& batch) {
           {"optimizer_offload", plan.optimizer_offload}};
 }
 
-Json to_json(const StepEstimate& e) {
+Json to_json(const StepEstimate& e, const Question& q) {
   return {{"plan", to_text(e.plan)},
           {"strategy", to_json(e.plan, e.batch)},
           {"step_time_s", e.step_s},
@@ -81,7 +81,8 @@ Json to_json(const StepEstimate& e) {
           {"bubble_fraction", e.bubble_share},
           {"limited_by", e.limited_by},
           {"assumptions", e.assumptions},
-          {"not_modelled", e.not_modelled}};
+          {"not_modelled", e.not_modelled},
+          {"priced_only", not_run(e, q)}};
 }
 
 }  // namespace meshplan::report

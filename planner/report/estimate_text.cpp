@@ -9,6 +9,7 @@
 #include "planner/report/format.hpp"
 #include "planner/report/table.hpp"
 #include "strategies/program/op.hpp"
+#include "validate/run/run_plan.hpp"
 
 namespace meshplan::report {
 namespace {
@@ -89,6 +90,20 @@ std::string brief(const Plan& p) {
   return out;
 }
 
+std::vector<std::string> not_run(const StepEstimate& e, const Question& q) {
+  return priced_only(q.model, e.plan, e.batch, q.trainer);
+}
+
+std::string not_run_text(const StepEstimate& e, const Question& q, int indent) {
+  const std::vector<std::string> reasons = not_run(e, q);
+  if (reasons.empty()) return "";
+  return std::string(static_cast<size_t>(indent), ' ') +
+         wrapped(fmt::format("priced only: 'meshplan validate run' does not execute {}",
+                             fmt::join(reasons, "; ")),
+                 indent) +
+         '\n';
+}
+
 std::string to_text(const StepEstimate& e, const Question& q) {
   const Plan& p = e.plan;
   std::string band;
@@ -109,7 +124,9 @@ std::string to_text(const StepEstimate& e, const Question& q) {
                          grouped(e.batch.global_sequences), p.dp(), e.batch.micro_batches(p),
                          p.micro_batch);
   out += "      " + wrapped(degrees, 6) + '\n';
-  out += fmt::format("      rank order {}, innermost first\n\n", q.trainer.rank_order);
+  out += fmt::format("      rank order {}, innermost first\n", q.trainer.rank_order);
+  out += not_run_text(e, q, 6);
+  out += '\n';
   out += beside(time_table(e), memory_table(e), kMemoryColumn);
   if (!e.limited_by.empty()) out += "\nlimited by " + e.limited_by + '\n';
   return out;

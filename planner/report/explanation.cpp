@@ -66,14 +66,14 @@ std::string why_not_text(const Alternative& other, const StepEstimate& base) {
   return out + '\n';
 }
 
-Json json_of(const Alternative& other, const Batch& batch) {
-  Json out = {{"change", other.change}, {"strategy", to_json(other.plan, batch)}};
+Json json_of(const Alternative& other, const Question& q) {
+  Json out = {{"change", other.change}, {"strategy", to_json(other.plan, q.batch)}};
   if (other.refusal)
     out["refused"] = {{"rule", other.refusal->rule},
                       {"message", other.refusal->message},
                       {"hint", other.refusal->hint}};
   else
-    out["estimate"] = to_json(*other.estimate);
+    out["estimate"] = to_json(*other.estimate, q);
   return out;
 }
 
@@ -137,7 +137,7 @@ Json to_json(const Explanation& x, const Question& q) {
   Json out = {{"schema", "meshplan.explain/1"},
               {"inputs", to_json(q)},
               {"provenance", provenance_of(q)},
-              {"estimate", to_json(x.estimate)}};
+              {"estimate", to_json(x.estimate, q)}};
   for (const Part& part : top_down(x.estimate))
     out["top_down"][key_of(part.name, "s")] = part.value;
   out["elasticities"] = Json::array();
@@ -148,7 +148,7 @@ Json to_json(const Explanation& x, const Question& q) {
   for (const auto& [key, all] :
        {std::pair{"neighbours", &x.neighbours}, std::pair{"why_not", &x.why_not}}) {
     out[key] = Json::array();
-    for (const Alternative& other : *all) out[key].push_back(json_of(other, q.batch));
+    for (const Alternative& other : *all) out[key].push_back(json_of(other, q));
   }
   return out;
 }

@@ -13,7 +13,8 @@ class Stopwatch {
   /// Collective over the world.
   static Result<Stopwatch> make(World& world, double seconds_per_point);
 
-  /// Seconds of one call: the median of five batches, the mean over the ranks. All ranks call it
+  /// Seconds of one call: the shortest of five batches (what else the computer does only ever adds
+  /// to one), the mean over the ranks. All ranks call it
   /// with the same work, which may communicate; every rank calls it equally often.
   Result<double> time(const std::function<Status()>& work);
   Communicator& group() { return *group_; }

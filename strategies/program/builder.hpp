@@ -21,6 +21,9 @@ struct LowerContext {
   const Plan& plan;
   const Batch& batch;
   const Trainer& trainer;
+  /// Rows kept for each expert over its even share of the tokens; experts / top_k has room for any
+  /// routing.
+  double expert_capacity = 1;
 
   bool sp() const { return plan.tp > 1 && plan.sequence_parallel; }
   int64_t tokens() const { return plan.micro_batch * batch.sequence / plan.cp; }  ///< T

@@ -184,11 +184,12 @@ Result<BlockLayout> lay_out_blocks(const Model& model, const Plan& plan, int64_t
 }
 
 Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
-                      const Trainer& trainer) {
+                      const Trainer& trainer, double expert_capacity) {
   const int64_t micro_batches = batch.micro_batches(plan);
   MESHPLAN_TRY(BlockLayout layout, lay_out_blocks(model, plan, micro_batches));
   Program program{model, plan, batch, trainer};
-  const LowerContext context{program.model, program.plan, program.batch, program.trainer};
+  const LowerContext context{program.model, program.plan, program.batch, program.trainer,
+                             expert_capacity};
   program.schedule = {plan.schedule, plan.pp, plan.vpp, micro_batches, plan.schedule_group};
   program.stages = std::move(layout.stages);
   for (const BlockKind& kind : layout.kinds) {

@@ -12,7 +12,7 @@ namespace meshplan {
 
 /// The whole program of one step.
 Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
-                      const Trainer& trainer);
+                      const Trainer& trainer, double expert_capacity = 1);
 
 /// What distinguishes one block of a model from another under the same plan.
 struct BlockKind {

@@ -83,7 +83,8 @@ BufferId gather_logits(BlockBuilder& builder, BufferId logits) {
   const BufferId whole = builder.value("logits.gathered", own.rows, vocab, own.dtype);
   const Buffer gathered = builder.at(whole);
   // The parts arrive one below the other and are put side by side.
-  const BufferId parts = builder.value("logits.parts", own.rows, vocab, own.dtype);
+  const BufferId parts =
+      builder.value("logits.parts", own.rows * builder.context().plan.tp, own.cols, own.dtype);
   builder.forward(Collective{CollectiveOp::all_gather, Group::tp, gathered.bytes(), gathered.dtype},
                   Module::loss, {logits}, {parts});
   builder.forward(

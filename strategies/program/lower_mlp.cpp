@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cmath>
 
 #include "strategies/program/lower.hpp"
 
@@ -46,7 +47,7 @@ namespace {
 struct Experts {
   BlockBuilder& builder;
   Route route;
-  int64_t rows, hidden;  ///< rows of this rank's tokens: tokens * top_k
+  int64_t rows, hidden;  ///< rows for this rank's tokens: tokens * top_k * expert capacity
   BufferId logits, gates, routing;
 
   void route_tokens() {
@@ -112,7 +113,7 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   const BufferId logits = builder.local("router logits", Module::router, x, router, 1, DType::fp32);
   Experts experts{builder,
                   {Pass::forward, tokens, moe.experts, moe.top_k},
-                  tokens * moe.top_k,
+                  std::llround(static_cast<double>(tokens * moe.top_k) * context.expert_capacity),
                   h,
                   logits,
                   builder.value("gates", tokens, moe.top_k, DType::fp32),

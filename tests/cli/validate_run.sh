@@ -28,6 +28,13 @@ out_has "cp2"
 run 2 validate run "$model" "${flags[@]}" --tp 2 --steps 1 --text "$model"
 err_has "vocabulary of at least 256"
 
+# tokens of a tokenizer, 16 and 32 bits wide
+printf '\x07\x00\x31\x00\x05\x00%.0s' $(seq 683) >"$work/narrow" # 64 sequences
+run 0 validate run "$model" "${flags[@]}" --tp 2 --steps 1 --tokens "$work/narrow" --json
+run 4 validate run "$model" "${flags[@]}" --tp 2 --steps 1 --tokens "$work/narrow" \
+  --token-format uint32
+err_has "no whole number of 4-byte tokens"
+
 # two steps, then two more from the checkpoint: the third line of steps is that of four at once
 line() { grep -E "^ +$1  " "$work/out" | awk '{print $2, $3}'; }
 run 0 validate run "$work/plan.yaml" --steps 4
@@ -40,12 +47,37 @@ run 0 validate run "$work/plan.yaml" --steps 1 --checkpoints "$work/kept" --resu
 out_has "truncated or altered"
 [ "$(line 0)" = "$third" ] || problem "the step before the broken checkpoint is not '$third'"
 run 4 validate run "$work/plan.yaml" --checkpoints "$work/nothing" --resume
+
+# weights written for HF start another plan at the same loss
+tokens=(--tokens "$work/narrow") # the same ones in every step
+run 0 validate run "$work/plan.yaml" --steps 2 "${tokens[@]}" --checkpoints "$work/other" \
+  --export "$work/hf"
+run 0 validate run "$work/plan.yaml" --steps 1 "${tokens[@]}" --checkpoints "$work/other" --resume
+next=$(line 0)
+run 0 validate run "$work/hf/config.json" 8xH100 --gpus 4 --seq 32 --global-batch 64 --cp 2 \
+  --steps 1 "${tokens[@]}" --weights "$work/hf"
+awk -v a="${next%% *}" -v b="$(line 0)" 'BEGIN { split(b, loss, " "); exit !(a > 0 && (a - loss[1]) ^ 2 < 4e-12) }' ||
+  problem "the exported weights give '$(line 0)', not '$next'"
 run 4 validate run "$model" "${flags[@]}" --tp 2 --weights "$work/nothing"
 
 run 3 validate run llama3-8b 8xH100 --tp 8 --global-batch 8
 err_has "this computer has"
 run 3 validate run deepseek-v3 64x8xH100 --tp 8 --pp 16 --ep 8 --global-batch 512 --seq 4096
 err_has "multi-head latent attention"
+
+# the same mark in every answer
+big=(deepseek-v3 64x8xH100 --tp 8 --pp 16 --ep 8 --global-batch 512 --seq 4096)
+run 0 simulate "${big[@]}" --save "$work/big.yaml"
+out_has "priced only: 'meshplan validate run' does not execute multi-head latent attention"
+narrow
+run 0 simulate "$work/big.yaml" --json
+out_has '"multi-head latent attention"'
+run 0 compare "$work/big.yaml" "$work/big.yaml"
+out_has "A  priced only:"
+run 0 plan "${big[@]}" --top 2
+out_has "(priced only)"
+run 0 simulate "$model" 8xH100 --tp 2 --seq 32 --global-batch 64 --json
+out_has '"priced_only": []'
 
 run 0 profile --device cpu --ranks 1 --coarse --out "$work/cpu.yaml"
 run 0 validate run "$model" 1xH100 --seq 32 --global-batch 2 --steps 1 --profile "$work/cpu.yaml"

@@ -3,8 +3,11 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "strategies/program/lower.hpp"
 #include "topologies/base/files.hpp"
 
 namespace meshplan {
@@ -110,6 +113,41 @@ Result<std::string> llama_config_json(const Model& model) {
                             {"original_max_position_embeddings", model.rope_original_positions}};
   }
   return json.dump(2) + "\n";
+}
+
+Status write_hf_folder(const Model& model, const WeightSource& weights, const std::string& folder) {
+  MESHPLAN_TRY(const std::string config, llama_config_json(model));
+  if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST) {
+    return Diagnostic{.kind = ErrorKind::input, .message = std::strerror(errno), .where = folder};
+  }
+  // One rank of a plan without parallelism holds every tensor whole: its parts are the list.
+  Plan plan;
+  plan.compute = DType::fp32;
+  Trainer trainer;
+  trainer.pad_vocabulary = false;
+  MESHPLAN_TRY(const Program program, lower(model, plan, {1, 1}, trainer));
+  MESHPLAN_TRY(const RankPlace place, place_of_rank(plan, trainer.rank_order, 0));
+  std::vector<std::vector<float>> data;
+  std::vector<TensorOut> tensors;
+  for (const BlockRun& run : program.stages.front().chunks.front().runs) {
+    const Block& block = program.blocks[static_cast<size_t>(run.block)];
+    for (int i = 0; i < run.count; ++i) {
+      const int layer = run.first_layer < 0 ? -1 : run.first_layer + i;
+      for (size_t flat = 0; flat < block.states.size(); ++flat) {
+        for (const TensorPart& part : parts_of(program, block, flat, place, layer)) {
+          const int64_t elements = part.tensor_rows * part.tensor_cols;
+          std::vector<float>& whole = data.emplace_back(static_cast<size_t>(elements));
+          MESHPLAN_CHECK(weights.fill(part, {part.flat_offset, elements}, whole.data()));
+          std::vector<int64_t> shape = {part.tensor_rows, part.tensor_cols};
+          if (part.tensor_rows == 1) shape = {part.tensor_cols};
+          if (part.tensor_cols == 1) shape = {part.tensor_rows};
+          tensors.push_back({part.tensor, std::move(shape), whole});
+        }
+      }
+    }
+  }
+  MESHPLAN_CHECK(write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}}));
+  return write_file(folder + "/config.json", config);
 }
 
 }  // namespace meshplan

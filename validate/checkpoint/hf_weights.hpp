@@ -27,4 +27,8 @@ class HfWeights : public WeightSource {
 /// config.json of a Llama-shaped model (LlamaForCausalLM) as text. Error (usage): the model is not.
 Result<std::string> llama_config_json(const Model& model);
 
+/// Writes config.json and model.safetensors (fp32) of a Llama-shaped model, as transformers reads
+/// them. Errors (usage): the model is not; (input): the folder can't be written.
+Status write_hf_folder(const Model& model, const WeightSource& weights, const std::string& folder);
+
 }  // namespace meshplan

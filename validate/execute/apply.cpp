@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "profiler/kernels/activation.hpp"
 #include "profiler/kernels/elementwise.hpp"
 #include "profiler/kernels/embedding.hpp"
@@ -178,8 +180,10 @@ Status Apply::operator()(const Elementwise& elementwise) {
       return Done{};
     }
     case ElementwiseKind::cast:
-    case ElementwiseKind::copy:
       cpu::copy(workers, count, in(0), out(0));
+      return Done{};
+    case ElementwiseKind::copy:
+      copy_columns();
       return Done{};
     case ElementwiseKind::zero:
       cpu::fill(workers, count, 0.0F, out(0));
@@ -190,6 +194,25 @@ Status Apply::operator()(const Elementwise& elementwise) {
       return not_executed("scaling");
   }
   return Done{};
+}
+
+/// Between buffers of one shape: as it is. From tensor-parallel ranks' parts one below the other to
+/// parts side by side, or from those to this rank's own part.
+void Apply::copy_columns() {
+  const Buffer& from = buffer(op_->in[0]);
+  const Buffer& to = buffer(op_->out[0]);
+  const int64_t parts = from.rows / to.rows;
+  const int64_t cols = to.cols / parts;
+  const float* x = in(0);
+  if (from.cols > to.cols) x += env_.place().tp * to.cols;
+  float* y = out(0);
+  env_.workers().split(to.rows, 4, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t p = 0; p < parts; ++p) {
+        std::copy_n(x + (p * to.rows + r) * from.cols, cols, y + r * to.cols + p * cols);
+      }
+    }
+  });
 }
 
 Status Apply::operator()(const Embedding& embedding) {

@@ -14,9 +14,10 @@ namespace meshplan {
 
 Status Apply::operator()(const CrossEntropy& cross_entropy) {
   const int64_t n = cross_entropy.tokens;
+  const bool gathered = env_.program().trainer.logits_gathered;
   const cpu::VocabularyShard shard{.tokens = n,
                                    .columns = cross_entropy.vocab,
-                                   .begin = env_.place().tp * cross_entropy.vocab,
+                                   .begin = gathered ? 0 : env_.place().tp * cross_entropy.vocab,
                                    .vocab = env_.program().model.vocabulary};
   cpu::Workers& workers = env_.workers();
   switch (cross_entropy.part) {
@@ -26,6 +27,9 @@ Status Apply::operator()(const CrossEntropy& cross_entropy) {
     case CrossEntropy::Part::sum:
       cpu::cross_entropy_sum(workers, shard, in(0), tokens(op_->in[1]), in(2), out(0) + n,
                              out(0) + 2 * n);
+      // What torch keeps for the backward pass are log-probabilities; here the logits stand in
+      // their place, and the statistics turn them into the gradient.
+      if (op_->out.size() > 1) cpu::copy(workers, n * cross_entropy.vocab, in(0), out(1));
       break;
     case CrossEntropy::Part::loss:
       loss_sum_ = cpu::cross_entropy_loss(n, in(0) + n, in(0) + 2 * n);

@@ -44,10 +44,11 @@ Status StageRunner::run_phase(Instance& instance, Frame& frame, Phase phase, Buf
     }
   }
   loss_sum_ += apply.loss_sum();
+  if (phase == Phase::forward) routed_.add(apply.routed());
   return Done{};
 }
 
-void StageRunner::give_tokens(Instance& instance, Frame& frame, int64_t micro_batch) {
+Status StageRunner::give_tokens(Instance& instance, Frame& frame, int64_t micro_batch) {
   const Block& block = instance.state.block();
   const int64_t length = program_.batch.sequence;
   const int64_t share = program_.plan.dp();
@@ -61,11 +62,12 @@ void StageRunner::give_tokens(Instance& instance, Frame& frame, int64_t micro_ba
     for (int64_t i = 0; i < program_.plan.micro_batch; ++i) {
       const int64_t index =
           (micro_batch * share + env_.place().data) * program_.plan.micro_batch + i;
-      tokens_.read(step_, index, length, sequence.data());
+      MESHPLAN_CHECK(tokens_.read(step_, index, length, sequence.data()));
       for (const int32_t p : env_.token_positions())
         *out++ = sequence[static_cast<size_t>(p) + ahead];
     }
   }
+  return Done{};
 }
 
 Status StageRunner::forward_block(Instance& instance, Frame& frame, int64_t micro_batch,
@@ -78,7 +80,7 @@ Status StageRunner::forward_block(Instance& instance, Frame& frame, int64_t micr
   if (block.input >= 0) frame[static_cast<size_t>(block.input)] = std::move(*x);
   *x = nullptr;
   meters_.activation.restart();
-  give_tokens(instance, frame, micro_batch);
+  MESHPLAN_CHECK(give_tokens(instance, frame, micro_batch));
   MESHPLAN_CHECK(run_phase(instance, frame, Phase::forward, block.output, x));
   BlockPeaks& peaks = peaks_[static_cast<size_t>(instance.block)];
   peaks.forward = std::max(peaks.forward, meters_.activation.peak - before + input);

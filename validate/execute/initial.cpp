@@ -49,7 +49,7 @@ Status RandomWeights::fill(const TensorPart& part, const FlatRange& range, float
   return Done{};
 }
 
-void RandomTokens::read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const {
+Status RandomTokens::read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const {
   const uint64_t key = random_key("tokens", seed_) + random_bits(static_cast<uint64_t>(step), 7) +
                        random_bits(static_cast<uint64_t>(index), 11);
   for (int64_t i = 0; i <= length; ++i) {
@@ -58,6 +58,7 @@ void RandomTokens::read(int64_t step, int64_t index, int64_t length, int32_t* to
     const int64_t second = static_cast<int64_t>(bits & 0xFFFFFFFF) % vocabulary_;
     tokens[i] = static_cast<int32_t>(first * second / vocabulary_);
   }
+  return Done{};
 }
 
 }  // namespace meshplan

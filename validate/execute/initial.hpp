@@ -45,14 +45,14 @@ class TokenSource {
  public:
   virtual ~TokenSource() = default;
   /// tokens [length + 1] of sequence `index` of optimizer step `step`: inputs, and targets one on.
-  virtual void read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const = 0;
+  virtual Status read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const = 0;
 };
 
 /// Random tokens, low numbers more often than high ones, so that there is something to learn.
 class RandomTokens : public TokenSource {
  public:
   RandomTokens(int64_t vocabulary, uint64_t seed) : vocabulary_(vocabulary), seed_(seed) {}
-  void read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const override;
+  Status read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const override;
 
  private:
   int64_t vocabulary_;

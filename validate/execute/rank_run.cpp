@@ -6,8 +6,18 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 
 namespace meshplan {
+namespace {
+
+double process_seconds() {
+  std::timespec now{};
+  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<RankRun>> RankRun::make(World& world, const Program& program,
                                                const RunOptions& options, const TokenSource& tokens,
@@ -33,6 +43,7 @@ Result<std::unique_ptr<RankRun>> RankRun::make(World& world, const Program& prog
 
 Result<StepResult> RankRun::step() {
   const auto begin = std::chrono::steady_clock::now();
+  const double cpu_begin = process_seconds();
   double loss_sum = 0;
   MESHPLAN_CHECK(stage_->pass(next_, &loss_sum));
   // tp ranks hold the same loss
@@ -48,11 +59,13 @@ Result<StepResult> RankRun::step() {
   ++next_;
   const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin;
   result.seconds = passed.count();
+  result.cpu_seconds = process_seconds() - cpu_begin;
   return result;
 }
 
 RankReport RankRun::report(const World& world) const {
-  return {env_->place(), world.ledger(), stage_->meters(), stage_->total().peak, stage_->peaks()};
+  return {env_->place(),        world.ledger(),  stage_->meters(),
+          stage_->total().peak, stage_->peaks(), stage_->routed()};
 }
 
 }  // namespace meshplan

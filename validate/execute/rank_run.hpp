@@ -11,6 +11,7 @@ struct StepResult {
   double loss = 0;           ///< mean over all tokens of the step, before the update
   double gradient_norm = 0;  ///< of the whole model, before clipping
   double seconds = 0;        ///< of this rank
+  double cpu_seconds = 0;    ///< processor time of this rank's process, so of all its threads
 };
 
 /// What a rank counted so far.
@@ -20,6 +21,7 @@ struct RankReport {
   Meters meters;  ///< at the end; peaks over the run
   int64_t peak_bytes = 0;
   std::vector<BlockPeaks> blocks;  ///< by block of the program
+  Routed routed;                   ///< in all forward passes
 };
 
 class RankRun {

@@ -40,6 +40,7 @@ class StageRunner {
   const Meters& meters() const { return meters_; }
   const Meter& total() const { return arena_.total; }
   const std::vector<BlockPeaks>& peaks() const { return peaks_; }  ///< by block of the program
+  const Routed& routed() const { return routed_; }
 
  private:
   using Chunk = std::vector<std::unique_ptr<Instance>>;
@@ -60,7 +61,7 @@ class StageRunner {
   Status reduce(Instance& instance, bool last);
   Status reduce_tied();
   bool last_of(const Action& action) const;  ///< micro-batch of its chunk to be finished
-  void give_tokens(Instance& instance, Frame& frame, int64_t micro_batch);
+  Status give_tokens(Instance& instance, Frame& frame, int64_t micro_batch);
   void show(const Instance& instance, const Frame& frame, const Op& op) const;
   int64_t alive(const Instance& instance, const Frame& frame) const;
 
@@ -83,6 +84,7 @@ class StageRunner {
   std::map<std::tuple<bool, int, int64_t>, Memory> handed_;       ///< between chunks of this rank
   int64_t step_ = 0, micro_batch_ = 0;
   double loss_sum_ = 0;
+  Routed routed_;
 };
 
 }  // namespace meshplan

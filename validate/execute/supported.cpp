@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "validate/execute/rank_run.hpp"
 
 namespace meshplan {
@@ -37,6 +39,7 @@ void check_plan(const Program& program, Reasons& reasons) {
   no(plan.gradient != DType::fp32, "gradients in another type than fp32");
   no(program.trainer.optimizer_moment != DType::fp32, "moments in another type than fp32");
   no(program.trainer.dropout, "dropout");
+  no(program.trainer.adapters_only, "adapters beside frozen weights");
   no(program.trainer.attention == AttentionKernel::materialised && plan.cp == 1,
      "materialised attention");
   no(plan.schedule == ScheduleKind::dualpipe, "the schedule dualpipe");
@@ -50,12 +53,21 @@ void check_experts(const Program& program, const RunOptions& options, Reasons& r
   const Plan& plan = program.plan;
   if (!program.model.moe) return;
   const Moe& moe = *program.model.moe;
+  if (program.trainer.ep_sends_once) {
+    reasons.emplace_back("an exchange of experts that sends a token once");
+  }
+  if (program.trainer.moe_gates_in_activation) {
+    reasons.emplace_back("gates inside the experts' activation");
+  }
   if (plan.tp > 1 && !plan.sequence_parallel) {
     reasons.emplace_back("experts under tensor parallelism without sequence parallelism");
   }
   const int64_t tokens = plan.micro_batch * program.batch.sequence / plan.cp / plan.tp;
   const int64_t group = options.routing_group > 0 ? options.routing_group : tokens;
-  if (moe.experts % plan.ep != 0 || tokens % group != 0 || group * moe.top_k % moe.experts != 0) {
+  int64_t rows = 0;
+  for (const Block& block : program.blocks) rows = std::max(rows, expert_rows(block));
+  if (moe.experts % plan.ep != 0 || tokens % group != 0 ||
+      rows * group % (tokens * moe.experts) != 0) {
     reasons.push_back(fmt::format(
         "routing in groups of {} tokens: {} tokens of a rank and {} experts do not come out even",
         group, tokens, moe.experts));

@@ -36,10 +36,22 @@ std::vector<std::string> make_fp32(RunQuestion& question) {
   replace(trainer.reduce, DType::fp32, "gradient reductions: run in fp32");
   replace(trainer.dropout, false, "dropout: left out");
   replace(plan.optimizer_offload, false, "optimizer states on the host: kept with the rest");
+  if (question.model.moe) {
+    replace(trainer.ep_sends_once, false, "tokens sent once to each rank: sent to each expert");
+    replace(trainer.moe_gates_in_activation, false,
+            "gates inside the experts' activation: applied to their output");
+  }
   if (plan.cp == 1) {
     replace(trainer.attention, AttentionKernel::flash, "materialised attention: run in tiles");
   }
   return replaced;
+}
+
+/// For dropless routing: room for all tokens at every expert.
+double expert_capacity(const RunQuestion& question) {
+  if (!question.dropless || !question.model.moe) return 1;
+  const Moe& moe = *question.model.moe;
+  return static_cast<double>(moe.experts) / static_cast<double>(moe.top_k);
 }
 
 Status check_size(const Program& program) {
@@ -71,16 +83,14 @@ Status check_size(const Program& program) {
 }
 
 Result<std::unique_ptr<TokenSource>> tokens_of(const RunQuestion& question) {
-  if (question.text_file.empty()) {
+  const int64_t vocabulary = question.model.vocabulary;
+  if (question.token_file.empty()) {
     return std::unique_ptr<TokenSource>(
-        std::make_unique<RandomTokens>(question.model.vocabulary, question.options.initial.seed));
+        std::make_unique<RandomTokens>(vocabulary, question.options.initial.seed));
   }
-  if (question.model.vocabulary < 256) {
-    return Diagnostic{.kind = ErrorKind::usage,
-                      .message = "a token per byte needs a vocabulary of at least 256"};
-  }
-  MESHPLAN_TRY(TextTokens text, TextTokens::open(question.text_file, question.batch));
-  return std::unique_ptr<TokenSource>(std::make_unique<TextTokens>(std::move(text)));
+  MESHPLAN_TRY(FileTokens tokens, FileTokens::open(question.token_file, question.token_format,
+                                                   question.batch, vocabulary));
+  return std::unique_ptr<TokenSource>(std::make_unique<FileTokens>(std::move(tokens)));
 }
 
 void add(std::vector<LedgerLine>& lines, const Ledger& ledger, LedgerEntry LedgerLine::*side) {
@@ -102,38 +112,26 @@ void add(std::vector<LedgerLine>& lines, const Ledger& ledger, LedgerEntry Ledge
 
 }  // namespace
 
-Result<TextTokens> TextTokens::open(const std::string& path, const Batch& batch) {
-  TextTokens out;
-  MESHPLAN_TRY(out.text_, read_file(path));
-  if (static_cast<int64_t>(out.text_.size()) <= batch.sequence) {
-    return Diagnostic{.kind = ErrorKind::input,
-                      .message = fmt::format("the text has {} bytes, a sequence takes {}",
-                                             out.text_.size(), batch.sequence + 1),
-                      .where = path};
-  }
-  out.sequences_per_step_ = batch.global_sequences;
-  return out;
-}
-
-void TextTokens::read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const {
-  const auto size = static_cast<int64_t>(text_.size());
-  const int64_t whole = (size - 1) / length;
-  const int64_t number = (step * sequences_per_step_ + index) % whole;
-  for (int64_t i = 0; i <= length; ++i) {
-    tokens[i] = static_cast<unsigned char>(text_[static_cast<size_t>(number * length + i)]);
-  }
-}
-
 bool RunAnswer::ledger_equal() const {
   return std::all_of(ledger.begin(), ledger.end(),
                      [](const LedgerLine& line) { return line.equal(); });
+}
+
+std::vector<std::string> priced_only(const Model& model, const Plan& plan, const Batch& batch,
+                                     const Trainer& trainer) {
+  RunQuestion question{.model = model, .plan = plan, .batch = batch, .trainer = trainer};
+  make_fp32(question);
+  const Result<Program> program =
+      lower(question.model, question.plan, question.batch, question.trainer);
+  if (!program.ok()) return {program.error().message};
+  return not_executable(*program, question.options);
 }
 
 Result<Executable> make_executable(const RunQuestion& question) {
   Executable out{question, {}, {}};
   out.replaced = make_fp32(out.question);
   MESHPLAN_TRY(out.program, lower(out.question.model, out.question.plan, out.question.batch,
-                                  out.question.trainer));
+                                  out.question.trainer, expert_capacity(question)));
   const std::vector<std::string> reasons = not_executable(out.program, out.question.options);
   if (!reasons.empty()) {
     return Diagnostic{.kind = ErrorKind::no_plan,
@@ -158,6 +156,7 @@ Result<RunAnswer> answer_of(const Executable& executable, std::vector<StepResult
     add(answer.ledger, expected_ledger(program, rank.place, static_cast<int64_t>(steps.size())),
         &LedgerLine::expected);
     MESHPLAN_TRY(const ExpectedMemory memory, expected_memory(program, rank.place));
+    answer.routed.add(rank.routed);
     answer.memory_equal = answer.memory_equal && memory.peak == rank.peak_bytes;
     answer.peak_bytes = std::max(answer.peak_bytes, rank.peak_bytes);
     answer.expected_peak_bytes = std::max(answer.expected_peak_bytes, memory.peak);
@@ -211,6 +210,11 @@ Result<std::vector<StepResult>> train_rank(World& world, const Executable& execu
     }
   }
   *report = run->report(world);
+  if (!question.export_folder.empty() && world.rank() == 0) {
+    MESHPLAN_TRY(const LatestCheckpoint latest, latest_checkpoint(question.checkpoints));
+    MESHPLAN_TRY(const Checkpoint checkpoint, Checkpoint::open(latest.path));
+    MESHPLAN_CHECK(write_hf_folder(question.model, checkpoint, question.export_folder));
+  }
   return steps;
 }
 

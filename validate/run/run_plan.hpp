@@ -9,6 +9,7 @@
 
 #include "costmodel/cpu/cpu_profile.hpp"
 #include "validate/checkpoint/checkpoint.hpp"
+#include "validate/run/file_tokens.hpp"
 
 namespace meshplan {
 
@@ -21,10 +22,13 @@ struct RunQuestion {
   WorldOptions world;
   std::optional<CpuProfile> profile;  ///< to predict the time
   std::string hf_folder;              ///< weights; empty: random
-  std::string text_file;              ///< training text, a token per byte; empty: random tokens
-  std::string checkpoints;            ///< folder; saved at the end; empty: nothing is kept
-  int64_t save_every = 0;             ///< steps; 0: only at the end
-  bool resume = false;                ///< from the latest complete checkpoint in it
+  std::string token_file;             ///< empty: random tokens
+  TokenFormat token_format = TokenFormat::byte;
+  std::string checkpoints;    ///< folder; saved at the end; empty: nothing is kept
+  int64_t save_every = 0;     ///< steps; 0: only at the end
+  std::string export_folder;  ///< gets the weights after the last step as HF keeps them
+  bool resume = false;        ///< from the latest complete checkpoint in it
+  bool dropless = false;      ///< experts take all tokens that choose them
 };
 
 /// The question as the CPU can execute it: fp32 in place of other types, tiled attention in place
@@ -55,11 +59,17 @@ struct RunAnswer {
   std::vector<LedgerLine> ledger;
   int64_t peak_bytes = 0, expected_peak_bytes = 0;  ///< of the fullest rank
   bool memory_equal = true;                         ///< of every rank
+  Routed routed;                                    ///< of all ranks; pairs 0: no experts
   double measured_step_s = 0;                       ///< median without the first step
   std::optional<double> predicted_step_s;
 
   bool ledger_equal() const;
 };
+
+/// What of a plan the executor does not know and does not replace either; empty: `validate run`
+/// executes it, given the memory. Such a plan is marked "priced only" in every answer.
+std::vector<std::string> priced_only(const Model& model, const Plan& plan, const Batch& batch,
+                                     const Trainer& trainer);
 
 /// What all ranks of a run share: opened once, read by every rank.
 struct RunInputs {
@@ -80,19 +90,6 @@ Result<RunAnswer> run_plan(const RunQuestion& question);
 /// From what these ranks counted.
 Result<RunAnswer> answer_of(const Executable& executable, std::vector<StepResult> steps,
                             const std::vector<RankReport>& reports);
-
-/// A token per byte of a file, cut into sequences in order, from the start again at the end.
-/// Sequence i of step s is number s * global_sequences + i.
-class TextTokens : public TokenSource {
- public:
-  /// Error (input): unreadable, or shorter than one sequence and a byte.
-  static Result<TextTokens> open(const std::string& path, const Batch& batch);
-  void read(int64_t step, int64_t index, int64_t length, int32_t* tokens) const override;
-
- private:
-  std::string text_;
-  int64_t sequences_per_step_ = 1;
-};
 
 std::string to_text(const RunAnswer& answer);
 std::string to_json(const RunAnswer& answer);  ///< schema meshplan.run/1

@@ -43,6 +43,12 @@ std::string to_text(const RunAnswer& answer) {
                       line.counted.bytes, line.expected.bytes, line.equal() ? "" : "  DIFFERENT");
     }
   }
+  if (const Routed& routed = answer.routed; routed.pairs > 0) {
+    out += fmt::format(
+        "\n  experts: {} tokens routed, {} dropped; of one layer and micro-batch at most {} of a "
+        "rank to one expert, room for {}\n",
+        routed.pairs, routed.dropped, routed.busiest, routed.rows);
+  }
   out += fmt::format("\n  memory of {}: {}, predicted {}{}\n", all ? "the fullest rank" : "rank 0",
                      mib(answer.peak_bytes), mib(answer.expected_peak_bytes),
                      answer.memory_equal ? "" : "  DIFFERENT");
@@ -61,7 +67,8 @@ std::string to_json(const RunAnswer& answer) {
   for (const StepResult& step : answer.steps) {
     steps.push_back({{"loss", step.loss},
                      {"gradient_norm", step.gradient_norm},
-                     {"step_time_s", step.seconds}});
+                     {"step_time_s", step.seconds},
+                     {"cpu_time_s", step.cpu_seconds}});
   }
   for (const LedgerLine& line : answer.ledger) {
     ledger.push_back({{"group", line.group},
@@ -83,6 +90,12 @@ std::string to_json(const RunAnswer& answer) {
               {"predicted_peak_memory_bytes", answer.expected_peak_bytes},
               {"memory_equal", answer.memory_equal},
               {"measured_step_time_s", answer.measured_step_s}};
+  if (const Routed& routed = answer.routed; routed.pairs > 0) {
+    out["experts"] = {{"routed", routed.pairs},
+                      {"dropped", routed.dropped},
+                      {"busiest", routed.busiest},
+                      {"bound", routed.rows}};
+  }
   if (answer.predicted_step_s) out["predicted_step_time_s"] = *answer.predicted_step_s;
   return out.dump(2) + "\n";
 }

@@ -18,10 +18,11 @@ constexpr int64_t kLength = 32;
 class GivenTokens : public TokenSource {
  public:
   explicit GivenTokens(std::vector<float> tokens) : tokens_(std::move(tokens)) {}
-  void read(int64_t, int64_t index, int64_t length, int32_t* tokens) const override {
+  Status read(int64_t, int64_t index, int64_t length, int32_t* tokens) const override {
     for (int64_t i = 0; i <= length; ++i) {
       tokens[i] = static_cast<int32_t>(tokens_[static_cast<size_t>(index * (length + 1) + i)]);
     }
+    return Done{};
   }
 
  private:

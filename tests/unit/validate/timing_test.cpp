@@ -61,6 +61,16 @@ TEST_CASE("predicted CPU step: FLOPs of the products, recompute, ranks, the bubb
   CHECK(predict(plan, true)->seconds < 16 * 4.096 * 1.3);
 }
 
+TEST_CASE("of two profiles the faster points are kept") {
+  CpuProfile best, slow = made_up(true);
+  REQUIRE(keep_faster(best, slow).ok());
+  CHECK(*best.of(1).seconds(cpu_message(10)) == Approx(0.01));
+  REQUIRE(keep_faster(best, made_up(false)).ok());
+  CHECK(*best.of(1).seconds(cpu_message(10)) < 1e-9);
+  REQUIRE(keep_faster(best, slow).ok());
+  CHECK(*best.of(1).seconds(cpu_message(10)) < 1e-9);
+}
+
 TEST_CASE("a profile without a kernel is refused") {
   CpuProfile profile = made_up(false);
   profile.tables[0].kernels.erase("adamw");
