@@ -39,6 +39,7 @@ void check_plan(const Program& program, Reasons& reasons) {
   no(plan.gradient != DType::fp32, "gradients in another type than fp32");
   no(program.trainer.optimizer_moment != DType::fp32, "moments in another type than fp32");
   no(program.trainer.dropout, "dropout");
+  no(program.trainer.optimizer_in_backward, "an optimizer inside the backward pass");
   no(program.trainer.adapters_only, "adapters beside frozen weights");
   no(program.trainer.attention == AttentionKernel::materialised && plan.cp == 1,
      "materialised attention");

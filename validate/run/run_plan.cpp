@@ -35,6 +35,8 @@ std::vector<std::string> make_fp32(RunQuestion& question) {
   replace(trainer.optimizer_moment, DType::fp32, "optimizer moments: kept in fp32");
   replace(trainer.reduce, DType::fp32, "gradient reductions: run in fp32");
   replace(trainer.dropout, false, "dropout: left out");
+  replace(trainer.optimizer_in_backward, false, "optimizer inside the backward pass: after it");
+  replace(trainer.optimizer_paged, false, "paged optimizer states: kept with the rest");
   replace(plan.optimizer_offload, false, "optimizer states on the host: kept with the rest");
   if (question.model.moe) {
     replace(trainer.ep_sends_once, false, "tokens sent once to each rank: sent to each expert");
