@@ -163,14 +163,15 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
     held.push_back({index, peak_saved(input.shape, index, price.memory.chunks),
                     largest_temporary(price.memory.chunks), &price.memory.states});
   }
-  MemoryEstimate memory =
-      memory_of(held, plan, micro_batches, trainer, costs.cluster().gpu, constants);
+  MemoryEstimate memory = memory_of(held, plan, micro_batches, trainer, costs.cluster(), constants);
   estimate.peak_memory_bytes = memory.peak_bytes;
   estimate.reported_memory_bytes = memory.reported_bytes;
   estimate.capacity_bytes = memory.capacity_bytes;
   estimate.peak_stage = memory.stage;
   estimate.memory = std::move(memory.parts);
-  estimate.fits = memory.peak_bytes <= memory.capacity_bytes;
+  estimate.host_memory_bytes = memory.host_bytes;
+  estimate.host_capacity_bytes = memory.host_capacity_bytes;
+  estimate.fits = memory.fits();
   estimate.assumptions = model.assumptions;
   for (const auto* list : {&costs.cluster().assumed}) {
     estimate.assumptions.insert(estimate.assumptions.end(), list->begin(), list->end());

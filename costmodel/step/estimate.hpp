@@ -38,8 +38,14 @@ struct MemoryEstimate {
   int64_t peak_bytes = 0;
   int64_t reported_bytes = 0;  ///< by Trainer::memory_report
   int64_t capacity_bytes = 0;
+  int64_t host_bytes = 0;           ///< of the rank that keeps most on the host
+  int64_t host_capacity_bytes = 0;  ///< a GPU's share of its node; 0: not known
   int stage = 0;
   std::vector<Part> parts;
+  bool fits_device() const { return peak_bytes <= capacity_bytes; }
+  bool fits() const {
+    return fits_device() && (host_capacity_bytes == 0 || host_bytes <= host_capacity_bytes);
+  }
 };
 /// One stage as it is compared with the others.
 struct HeldStage {
@@ -51,7 +57,7 @@ struct HeldStage {
 /// `stages`: equal stages after the first may be left out where later stages have fewer
 /// micro-batches in flight.
 MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
-                         int64_t micro_batches, const Trainer& trainer, const Gpu& gpu,
+                         int64_t micro_batches, const Trainer& trainer, const Cluster& cluster,
                          const Constants& constants);
 
 }  // namespace meshplan

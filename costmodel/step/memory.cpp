@@ -63,14 +63,17 @@ int64_t reported(const Trainer& trainer, int64_t allocated, int64_t cached, int6
 }  // namespace
 
 MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
-                         int64_t micro_batches, const Trainer& trainer, const Gpu& gpu,
+                         int64_t micro_batches, const Trainer& trainer, const Cluster& cluster,
                          const Constants& constants) {
   const bool grow = trainer.gradients_made_anew && micro_batches == 1;
   MemoryEstimate result;
+  const Gpu& gpu = cluster.gpu;
+  result.host_capacity_bytes = cluster.host.memory_bytes / std::max<int64_t>(1, cluster.gpus_per_node);
   result.capacity_bytes = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
   result.peak_bytes = -1;
   for (const auto& [index, at_peak, largest, held] : stages) {
     const BlockMemory& states = *held;
+    result.host_bytes = std::max(result.host_bytes, states.host);
     const int64_t slack = allocator_slack(at_peak, largest, trainer, constants);
     const int64_t groups = plan.world() > 1 ? communicators(plan) : 0;
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;

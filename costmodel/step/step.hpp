@@ -34,6 +34,8 @@ struct StepEstimate {
   int64_t capacity_bytes = 0;         ///< what a process can have of the device
   int peak_stage = 0;                 ///< pipeline stage of the fullest rank
   std::vector<Part> memory;           ///< bytes; sums to peak_memory_bytes
+  int64_t host_memory_bytes = 0;      ///< that a rank keeps on the host (offload)
+  int64_t host_capacity_bytes = 0;    ///< a GPU's share of its node's; 0: not known
   bool fits = true;
 
   double bubble_share = 0;  ///< idle time of the schedule over step_s

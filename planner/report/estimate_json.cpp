@@ -74,6 +74,8 @@ Json to_json(const StepEstimate& e, const Question& q) {
           {"mfu", e.mfu},
           {"peak_memory_bytes", e.peak_memory_bytes},
           {"capacity_bytes", e.capacity_bytes},
+          {"host_memory_bytes", e.host_memory_bytes},
+          {"host_capacity_bytes", e.host_capacity_bytes},
           {"fits", e.fits},
           {"peak_stage", e.peak_stage},
           {"memory", parts(e.memory, "bytes", true)},

@@ -116,6 +116,10 @@ std::string to_text(const StepEstimate& e, const Question& q) {
   out += fmt::format("      {} of {} on the fullest GPU: {}\n",
                      gib(static_cast<double>(e.peak_memory_bytes)),
                      gib(static_cast<double>(e.capacity_bytes)), e.fits ? "fits" : "does NOT fit");
+  if (e.host_memory_bytes > 0)
+    out += fmt::format("      {} of {} of a GPU's share of host memory\n",
+                       gib(static_cast<double>(e.host_memory_bytes)),
+                       gib(static_cast<double>(e.host_capacity_bytes)));
   std::string degrees = fmt::format("{} GPUs = tp {} x cp {} x pp {} x dp {}", grouped(p.world()),
                                     p.tp, p.cp, p.pp, p.dp());
   if (p.dp_replicate > 1 && p.zero > 0)

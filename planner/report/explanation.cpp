@@ -48,6 +48,10 @@ std::string why_not_text(const Alternative& other, const StepEstimate& base) {
   }
   const StepEstimate& e = *other.estimate;
   if (!e.fits) {
+    if (e.peak_memory_bytes <= e.capacity_bytes)
+      return out + fmt::format("out of host memory: {} a GPU needed, {} there\n",
+                               gib(static_cast<double>(e.host_memory_bytes)),
+                               gib(static_cast<double>(e.host_capacity_bytes)));
     const auto most = grown(base.memory, e.memory);
     out += fmt::format("out of memory on stage {}: {} needed, {} too much", e.peak_stage + 1,
                        gib(static_cast<double>(e.peak_memory_bytes)),

@@ -189,9 +189,9 @@ bool Walk::fits(const Plan& plan, const Stages& stages, int64_t& bytes) {
     stage.states = &sums[static_cast<size_t>(stages.kind_of[static_cast<size_t>(stage.stage)])];
   }
   const MemoryEstimate memory = memory_of(held, plan, shape.micro_batches, question_.trainer,
-                                          costs_.cluster().gpu, costs_.constants());
-  bytes = memory.peak_bytes;
-  return memory.peak_bytes <= memory.capacity_bytes;
+                                          costs_.cluster(), costs_.constants());
+  bytes = memory.fits_device() ? 0 : memory.peak_bytes;
+  return memory.fits();
 }
 
 double Walk::price(const Plan& plan, const Stages& stages) {
@@ -262,7 +262,7 @@ void Walk::visit(const Plan& plan, const Stages& stages, double bound) {
   int64_t bytes = 0;
   if (!fits(plan, stages, bytes)) {
     ++result_.funnel.out_of_memory;
-    if (!result_.leanest || bytes < result_.leanest_bytes) {
+    if (bytes > 0 && (!result_.leanest || bytes < result_.leanest_bytes)) {
       result_.leanest = plan;
       result_.leanest_bytes = bytes;
     }
