@@ -12,14 +12,19 @@
 namespace meshplan::cli {
 namespace {
 
-Status write_fit(const RefitReport& fit, const std::string& table) {
-  const std::string folder = data_root() + "/costmodel/data/";
-  MESHPLAN_CHECK(write_file(folder + "constants.yaml",
-                            constants_yaml(constants_of(fit, "validate/published/runs.csv"))));
-  // The bands belong to the constants that have just been written.
+std::string folder() { return data_root() + "/costmodel/data/"; }
+
+/// The bands that belong to the constants as they stand.
+Status write_bands(const std::string& table) {
   MESHPLAN_TRY(const PublishedReport report, validate_published(table));
   if (!report.bands) return Done{};
-  return write_file(folder + "error_bands.yaml", to_yaml(report.bands->bands));
+  return write_file(folder() + "error_bands.yaml", to_yaml(report.bands->bands));
+}
+
+Status write_fit(const RefitReport& fit, const std::string& table) {
+  MESHPLAN_CHECK(write_file(folder() + "constants.yaml",
+                            constants_yaml(constants_of(fit, "validate/published/runs.csv"))));
+  return write_bands(table);
 }
 
 }  // namespace
@@ -28,17 +33,23 @@ int run_validate_refit(const Arguments& arguments) {
   CLI::App app(
       "Fits the global constants of costmodel/data/constants.yaml on a table of published runs.\n\n"
       "  meshplan validate refit validate/published/runs.csv\n"
-      "  meshplan validate refit validate/published/runs.csv --write\n",
+      "  meshplan validate refit validate/published/runs.csv --write\n"
+      "  meshplan validate refit validate/published/runs.csv --bands\n",
       "meshplan validate refit");
   std::string table;
   RefitOptions options;
-  bool write = false, no_left_out = false;
+  bool write = false, bands = false, no_left_out = false;
   app.add_option("CASES", table, "table of runs; columns as in validate/published/runs.csv")
       ->required();
   app.add_option("--steps", options.steps, "grid points per constant, a power of two (64)");
   app.add_flag("--no-leave-one-out", no_left_out, "fit once, on all sources");
   app.add_flag("--write", write, "replace constants.yaml, and learn error_bands.yaml again");
+  app.add_flag("--bands", bands, "keep constants.yaml, only learn error_bands.yaml again");
   MESHPLAN_CLI_PARSE(app, arguments);
+  if (bands) {
+    const Status status = write_bands(table);
+    return status.ok() ? 0 : fail(status.error(), false);
+  }
   options.leave_one_out = !no_left_out;
   auto done = [&] {
     const Progress progress("fitting");
