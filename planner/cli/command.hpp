@@ -24,6 +24,8 @@ int run_profile(const Arguments& arguments);
 int run_list(const Arguments& arguments);
 int run_show(const Arguments& arguments);
 int run_plan(const Arguments& arguments);
+int run_scale(const Arguments& arguments);
+int run_size(const Arguments& arguments);
 int run_simulate(const Arguments& arguments);
 
 }  // namespace meshplan::cli

@@ -19,6 +19,8 @@ constexpr Command kCommands[] = {
     {"explain", "What limits it, what would one other choice change, why not that one?",
      run_explain},
     {"compare", "Two plan files side by side", run_compare},
+    {"scale", "What does the next GPU buy? best plans, power, money over GPUs", run_scale},
+    {"size", "How few GPUs train it in that time?", run_size},
     {"validate", "Does it hold in reality? predictions against published runs", run_validate},
     {"profile", "What does this device really do? times kernels, writes a profile", run_profile},
     {"list", "What do you know? models, gpus, clusters, trainers, schedules, rules", run_list},

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "planner/cli/parse.hpp"
+#include "planner/report/collective_rates.hpp"
 #include "planner/report/facts.hpp"
 #include "topologies/base/nearest.hpp"
 #include "topologies/base/reader.hpp"
@@ -83,18 +84,46 @@ Result<Sheet> show(const std::string& name) {
                                          : fmt::format("did you mean '{}'?", near)};
 }
 
+/// Times of collectives over the whole cluster.
+int show_collectives(const std::string& name, const std::string& gpus, bool json) {
+  MESHPLAN_CLI_TRY(Cluster cluster, find_cluster(name), json);
+  if (!gpus.empty()) {
+    MESHPLAN_CLI_TRY(const int64_t n, whole_number(gpus, "--gpus"), json);
+    MESHPLAN_CLI_TRY(cluster, with_gpus(std::move(cluster), n), json);
+  }
+  MESHPLAN_CLI_TRY(const CollectiveRates rates, collective_rates(cluster), json);
+  if (!json) {
+    print(to_text(rates));
+    return 0;
+  }
+  print(Json{{"schema", "meshplan.show/1"},
+             {"inputs", {{"name", name}, {"gpus", cluster.gpus()}}},
+             {"provenance",
+              {{"tool", "meshplan"},
+               {"version", MESHPLAN_VERSION},
+               {"source", cluster.source},
+               {"assumptions", cluster.assumed}}},
+             {"kind", "collectives"},
+             {"collectives", to_json(rates)}});
+  return 0;
+}
+
 }  // namespace
 
 int run_show(const Arguments& arguments) {
   CLI::App app(
       "All facts of one thing, with units and sources.\n\n"
       "  meshplan show llama3-405b\n  meshplan show H100\n  meshplan show llama3-roce\n"
-      "  meshplan show 64x8xH100\n  meshplan show path/to/config.json",
+      "  meshplan show 64x8xH100\n  meshplan show path/to/config.json\n"
+      "  meshplan show H100 --collectives --gpus 512",
       "meshplan show");
-  std::string name;
-  bool json = false;
+  std::string name, gpus;
+  bool json = false, collectives = false;
   app.add_option("NAME", name,
                  "a model (name, path or size), GPU, cluster, trainer, schedule or rule");
+  app.add_flag("--collectives", collectives,
+               "of a cluster: time and bus bandwidth of its collectives by size");
+  app.add_option("--gpus", gpus, "with --collectives: of so many GPUs");
   app.add_flag("--json", json, "one JSON document on standard output");
   MESHPLAN_CLI_PARSE(app, arguments);
   if (name.empty())
@@ -103,6 +132,7 @@ int run_show(const Arguments& arguments) {
                  .where = "meshplan show",
                  .hint = "meshplan show NAME, e.g. meshplan show llama3-405b"},
                 json);
+  if (collectives) return show_collectives(name, gpus, json);
   MESHPLAN_CLI_TRY(const Sheet sheet, show(name), json);
   if (!json) {
     print(to_text(sheet));

@@ -8,11 +8,12 @@ Result<std::vector<StepEstimate>> pareto_set(const SearchQuestion& question,
   std::vector<StepEstimate> front{best};
   SearchQuestion smaller = question;
   smaller.top_k = 1;
+  SearchMemory memory;
   for (;;) {
     Gpu& gpu = smaller.cluster.gpu;
     gpu.memory_usable_bytes =
         static_cast<int64_t>(kParetoStep * static_cast<double>(front.back().peak_memory_bytes));
-    MESHPLAN_TRY(SearchResult found, search(smaller));
+    MESHPLAN_TRY(SearchResult found, search(smaller, memory));
     if (found.plans.empty() || found.plans.front().step_s > kParetoSlowest * best.step_s)
       return front;
     StepEstimate next = std::move(found.plans.front());

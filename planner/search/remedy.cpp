@@ -9,6 +9,7 @@ std::optional<Remedy> more_gpus(const SearchQuestion& question, const SearchResu
   // What every rank holds does not shrink, so fewer GPUs than this cannot be enough.
   const double short_by = static_cast<double>(result.none->needed_bytes) /
                           static_cast<double>(result.none->capacity_bytes);
+  SearchMemory memory;
   for (int64_t half = 1; half <= kMost; half *= 2) {
     for (const int64_t times : {2 * half, 3 * half}) {
       if (times > kMost || static_cast<double>(times) < short_by) continue;
@@ -18,7 +19,7 @@ std::optional<Remedy> more_gpus(const SearchQuestion& question, const SearchResu
       if (!cluster.ok()) return std::nullopt;
       larger.cluster = std::move(cluster).value();
       larger.top_k = 1;
-      const auto found = search(larger);
+      const auto found = search(larger, memory);
       if (!found.ok()) return std::nullopt;
       if (!found->plans.empty()) return Remedy{larger.cluster.gpus(), found->plans.front()};
     }

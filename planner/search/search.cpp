@@ -10,6 +10,7 @@
 #include <limits>
 #include <thread>
 
+#include "planner/search/seeds.hpp"
 #include "planner/search/walk.hpp"
 
 namespace meshplan {
@@ -21,9 +22,6 @@ constexpr double kMargin = 0.03;
 constexpr size_t kFinalists = 24;
 constexpr size_t kRound = 8;    ///< units that are walked with the same cutoff
 constexpr size_t kSamples = 6;  ///< units sampled for the first cutoff
-/// Plans this close are a tie: what the order of plans on one machine is uncertain by (mean regret
-/// of the order in `meshplan validate published`), much less than the error of one estimate.
-constexpr double kTie = 0.02;
 
 /// Fixed order between plans of equal time, so that answers are reproducible: simpler first.
 bool simpler(const Plan& a, const Plan& b) {
@@ -78,35 +76,56 @@ void in_parallel(const SearchQuestion& question, size_t count,
   for (std::thread& thread : threads) thread.join();
 }
 
+/// What no plan may exceed to be of interest: by the seeds, else by a sample of the axes of the
+/// most promising units. Only what plans of the question reach counts.
+double first_cutoff(const SearchQuestion& question, const CostModel& costs,
+                    const RuleChecker& rules, const std::vector<Unit>& units, BlockStores& stores) {
+  double cutoff = std::numeric_limits<double>::infinity();
+  std::vector<double> reached;
+  for (const auto& [choice, plan] : plans_like(question)) {
+    Walk walk(question, costs, rules, store_of(stores, choice));
+    if (const auto seconds = walk.seconds_of(plan)) reached.push_back(*seconds);
+  }
+  if (!reached.empty()) {
+    std::sort(reached.begin(), reached.end());
+    cutoff = reached.front() * (1 + kMargin);
+    if (reached.size() >= kFinalists) cutoff = std::min(cutoff, reached[kFinalists - 1]);
+    return cutoff;
+  }
+  for (size_t i = 0; i < std::min(kSamples, units.size()); ++i) {
+    Walk walk(question, costs, rules, store_of(stores, units[i].choice));
+    const WalkResult sample = walk.run(units[i].choice, {cutoff, 1, true});
+    if (!sample.best.empty()) {
+      cutoff = std::min(cutoff, sample.best.front().seconds * (1 + kMargin));
+    }
+  }
+  return cutoff;
+}
+
 /// Units with the smallest bound first, in rounds: within a round every unit knows the best of the
 /// rounds before, whatever the number of threads.
 WalkResult walk_all(const SearchQuestion& question, const CostModel& costs,
-                    const RuleChecker& rules, const std::vector<PassChoice>& choices) {
+                    const RuleChecker& rules, const std::vector<PassChoice>& choices,
+                    BlockStores& stores, bool keep_blocks) {
+  for (const PassChoice& choice : choices) store_of(stores, choice);  // before threads look them up
   std::vector<Unit> units(choices.size());
   in_parallel(question, choices.size(), [&](size_t i) {
-    Walk walk(question, costs, rules);
+    Walk walk(question, costs, rules, store_of(stores, choices[i]));
     units[i] = {choices[i], question.bounds ? walk.unit_bound(choices[i]) : 0, i};
   });
   std::stable_sort(units.begin(), units.end(),
                    [](const Unit& a, const Unit& b) { return a.bound < b.bound; });
-  constexpr double kNone = std::numeric_limits<double>::infinity();
   WalkResult all;
-  double cutoff = kNone;
-  if (question.bounds) {  // a sample of the axes of the most promising units gives a first cutoff
-    for (size_t i = 0; i < std::min(kSamples, units.size()); ++i) {
-      Walk walk(question, costs, rules);
-      const WalkResult sample = walk.run(units[i].choice, {cutoff, 1, true});
-      if (!sample.best.empty()) {
-        cutoff = std::min(cutoff, sample.best.front().seconds * (1 + kMargin));
-      }
-    }
-  }
+  double cutoff = std::numeric_limits<double>::infinity();
+  if (question.bounds) cutoff = first_cutoff(question, costs, rules, units, stores);
   for (size_t begin = 0; begin < units.size(); begin += kRound) {
     const size_t count = std::min(kRound, units.size() - begin);
     std::vector<WalkResult> results(count);
     in_parallel(question, count, [&](size_t i) {
-      Walk walk(question, costs, rules);
+      PassStore& store = store_of(stores, units[begin + i].choice);
+      Walk walk(question, costs, rules, store);
       results[i] = walk.run(units[begin + i].choice, {cutoff, kFinalists, false});
+      if (!keep_blocks) store = {};
     });
     for (WalkResult& result : results) merge(all, std::move(result));
     sort_candidates(all.best);
@@ -147,18 +166,47 @@ TightestConstraint tightest(const SearchQuestion& question, const WalkResult& al
 
 }  // namespace
 
-Result<SearchResult> search(const SearchQuestion& question) {
+struct SearchMemory::Kept {
+  std::optional<Constants> constants;
+  CalibrationCache calibration;
+  std::string about;  ///< what the blocks belong to
+  BlockStores blocks;
+};
+
+SearchMemory::SearchMemory() : kept_(std::make_unique<Kept>()) {}
+SearchMemory::~SearchMemory() = default;
+
+namespace {
+
+Result<std::shared_ptr<const CostModel>> costs_of(SearchMemory::Kept& kept,
+                                                  const Cluster& cluster) {
+  if (!kept.constants) {
+    MESHPLAN_TRY(kept.constants, load_constants());
+  }
+  MESHPLAN_TRY(auto calibration, kept.calibration.get(cluster.gpu));
+  return std::make_shared<const CostModel>(cluster, *kept.constants, std::move(calibration));
+}
+
+Result<SearchResult> search(const SearchQuestion& question, SearchMemory::Kept& kept,
+                            bool keep_blocks) {
   const auto start = std::chrono::steady_clock::now();
-  MESHPLAN_TRY(const Constants constants, load_constants());
-  MESHPLAN_TRY(const auto costs, CostModel::load(question.cluster, constants));
+  MESHPLAN_TRY(const auto costs, costs_of(kept, question.cluster));
+  std::string about =
+      fmt::format("{} {} {} {} {}", question.model.name, question.trainer.id,
+                  question.cluster.gpu.id, question.batch.sequence, name_of(question.compute));
+  if (about != kept.about) {
+    kept.blocks.clear();
+    kept.about = std::move(about);
+  }
   const RuleChecker rules(question.model, question.batch, question.trainer,
                           question.cluster.gpus());
   const std::vector<PassChoice> choices = pass_choices(question);
-  WalkResult all = walk_all(question, *costs, rules, choices);
+  WalkResult all = walk_all(question, *costs, rules, choices, kept.blocks, keep_blocks);
 
   SearchResult result;
   result.funnel = all.funnel;
   result.threads = question.threads;
+  for (const Candidate& candidate : all.best) result.finalists.push_back(candidate.plan);
   for (const Candidate& candidate : all.best) {
     if (candidate.seconds > all.best.front().seconds * (1 + 2 * kMargin)) break;
     auto estimate = estimate_step(*costs, question.model, candidate.plan, question.batch,
@@ -186,6 +234,21 @@ Result<SearchResult> search(const SearchQuestion& question) {
   if (result.plans.empty()) result.none = tightest(question, all);
   result.search_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const CostModel>> SearchMemory::costs(const Cluster& cluster) {
+  return costs_of(*kept_, cluster);
+}
+
+Result<SearchResult> search(const SearchQuestion& question) {
+  SearchMemory memory;
+  return search(question, memory.kept(), false);
+}
+
+Result<SearchResult> search(const SearchQuestion& question, SearchMemory& memory) {
+  return search(question, memory.kept(), true);
 }
 
 }  // namespace meshplan

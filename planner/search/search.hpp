@@ -7,6 +7,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,12 @@
 #include "topologies/cluster/cluster.hpp"
 
 namespace meshplan {
+
+class CostModel;
+
+/// Plans this close are a tie: what the order of plans on one machine is uncertain by (mean regret
+/// of the order in `meshplan validate published`), much less than the error of one estimate.
+constexpr double kTie = 0.02;
 
 /// Values an axis may take: explicit ones, or everything in [first, last]; empty = left open.
 struct AxisRange {
@@ -38,6 +45,9 @@ struct SearchQuestion {
   std::optional<bool> sequence_parallel, reshard_after_forward, optimizer_offload;
   std::vector<int> layer_split;
   DType compute = DType::bf16;
+  /// Plans that were best elsewhere (fewer GPUs, another batch). Those like them that this question
+  /// allows are priced first, so that the bounds cut from the start; the answer is the same.
+  std::vector<Plan> seeds;
   int top_k = 5;
   bool bounds = true;  ///< false: price every plan that fits
   int threads = 1;
@@ -66,11 +76,28 @@ struct SearchResult {
   std::vector<bool> tie;             ///< plans[i] is within the error band of plans[0]
   std::vector<StepEstimate> pareto;  ///< step time against memory, where asked for (pareto.hpp)
   std::optional<TightestConstraint> none;  ///< set when plans is empty
+  std::vector<Plan> finalists;             ///< seeds for a like question
   double search_s = 0;
   int threads = 1;
 };
 
+/// What one search leaves to the next: measured tables, and priced blocks as long as model,
+/// trainer, GPU, sequence and number format stay. Answers are the same with and without.
+class SearchMemory {
+ public:
+  SearchMemory();
+  ~SearchMemory();
+  /// With the measured tables that are already there. Error (input): a file is missing or bad.
+  Result<std::shared_ptr<const CostModel>> costs(const Cluster& cluster);
+  struct Kept;
+  Kept& kept() { return *kept_; }
+
+ private:
+  std::unique_ptr<Kept> kept_;
+};
+
 /// Errors: no_plan (a constraint leaves no combination at all), input (calibration files missing).
 Result<SearchResult> search(const SearchQuestion& question);
+Result<SearchResult> search(const SearchQuestion& question, SearchMemory& memory);
 
 }  // namespace meshplan

@@ -18,210 +18,19 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-Walk::Walk(const SearchQuestion& question, const CostModel& costs, const RuleChecker& rules)
-    : question_(question), costs_(costs), rules_(rules) {}
-
-const Walk::Stages* Walk::stages(const Plan& plan) {
-  const auto key = std::make_tuple(plan.pp, plan.vpp, static_cast<int>(plan.schedule),
-                                   plan.recompute == Recompute::full);
-  const auto found = stages_.find(key);
-  if (found != stages_.end()) return found->second.get();
-  auto& slot = stages_[key];
-  auto layout = lay_out_blocks(question_.model, plan, question_.batch.micro_batches(plan));
-  if (!layout.ok()) return nullptr;
-  slot = std::make_unique<Stages>();
-  slot->layout = std::move(layout).value();
-  const auto same = [](const Stage& a, const Stage& b) {
-    if (a.chunks.size() != b.chunks.size()) return false;
-    for (size_t c = 0; c < a.chunks.size(); ++c) {
-      const auto &x = a.chunks[c].runs, &y = b.chunks[c].runs;
-      if (x.size() != y.size()) return false;
-      for (size_t r = 0; r < x.size(); ++r) {
-        if (x[r].block != y[r].block || x[r].count != y[r].count) return false;
-      }
-    }
-    return true;
-  };
-  const std::vector<Stage>& all = slot->layout.stages;
-  for (size_t s = 0; s < all.size(); ++s) {
-    size_t k = 0;
-    while (k < slot->distinct.size() &&
-           !same(all[s], all[static_cast<size_t>(slot->distinct[k])])) {
-      ++k;
-    }
-    if (k == slot->distinct.size()) slot->distinct.push_back(static_cast<int>(s));
-    slot->kind_of.push_back(static_cast<int>(k));
-  }
-  return slot.get();
+Walk::Walk(const SearchQuestion& question, const CostModel& costs, const RuleChecker& rules,
+           PassStore& passes)
+    : question_(question), costs_(costs), rules_(rules), store_(passes) {
+  const Gpu& gpu = costs.cluster().gpu;
+  capacity_ = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
 }
 
-const PlanLinks& Walk::links(const Plan& plan) {
-  auto& slot = links_[plan.pp];
-  if (!slot) {
-    auto links = costs_.links(plan, question_.trainer);
-    slot = std::make_unique<PlanLinks>(links.ok() ? std::move(links).value() : PlanLinks{});
-  }
-  return *slot;
-}
-
-const PassPrice& Walk::pass(const BlockKind& kind, const Plan& plan) {
-  // Groups inside a layer lie the same for every pp under the usual rank orders; where they do not,
-  // each placement is priced by itself.
-  const PlanLinks& links = this->links(plan);
-  size_t placement = 0;
-  const auto same = [&](const PlanLinks* other) {
-    for (const Group group : {Group::tp, Group::cp, Group::ep, Group::etp}) {
-      const auto g = static_cast<size_t>(group);
-      if (!(other->dims[g] == links.dims[g])) return false;
-    }
-    return true;
-  };
-  while (placement < placements_.size() && !same(placements_[placement])) ++placement;
-  if (placement == placements_.size()) placements_.push_back(&links);
-  Passes& passes =
-      passes_[{static_cast<int>(placement), plan.micro_batch, static_cast<int>(plan.recompute),
-               plan.recompute_modules, splits_backward(plan.schedule)}];
-  for (size_t i = 0; i < passes.kinds.size(); ++i) {
-    if (passes.kinds[i] == kind) return *passes.prices[i];
-  }
-  const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
-  const PriceContext context = costs_.context(plan, question_.trainer, links);
-  passes.kinds.push_back(kind);
-  passes.prices.push_back(std::make_unique<PassPrice>(costs_.price_passes(lower, kind, context)));
-  return *passes.prices.back();
-}
-
-Walk::States& Walk::states(const Plan& plan, const std::vector<BlockKind>& kinds) {
-  States& states = states_[{plan.zero, plan.reshard_after_forward, plan.dp_shard, plan.dp_replicate,
-                            plan.optimizer_offload, plan.pp == 1}];
-  for (const BlockKind& kind : kinds) {
-    BlockKind plain = kind;  // states do not depend on how passes run
-    plain.recomputed = false;
-    plain.window = 0;
-    if (std::find(states.kinds.begin(), states.kinds.end(), plain) != states.kinds.end()) continue;
-    const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
-    states.kinds.push_back(plain);
-    states.blocks.push_back(pass(kind, plan).bare);
-    lay_out_states(lower, states.blocks.back());
-    states.memory.push_back(memory_of(states.blocks.back()));
-  }
-  return states;
-}
-
-size_t Walk::States::index(BlockKind kind) const {
-  kind.recomputed = false;
-  kind.window = 0;
-  return static_cast<size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin());
-}
-
-double Walk::lower_bound(const Stages& stages, const Plan& plan) {
-  const auto& kinds = stages.layout.kinds;
-  walls_.clear();
-  for (const BlockKind& kind : kinds) {
-    const PassPrice& price = pass(kind, plan);
-    walls_.push_back(
-        {price.forward.wall, price.backward.wall, price.backward.wall, price.weight.wall});
-  }
-  input_.shape = {plan.schedule, plan.pp, plan.vpp, question_.batch.micro_batches(plan),
-                  plan.schedule_group};
-  input_.times.clear();
-  input_.first_forward_s.clear();
-  input_.last_backward_s.clear();
-  input_.p2p_s = 0;
-  for (const Stage& stage : stages.layout.stages) {
-    for (const Chunk& chunk : stage.chunks) {
-      ChunkTimes sum;
-      for (const BlockRun& run : chunk.runs) {
-        const ChunkTimes& wall = walls_[static_cast<size_t>(run.block)];
-        const auto n = static_cast<double>(run.count);
-        sum.forward += n * wall.forward;
-        sum.backward += n * wall.backward;
-        sum.input_gradient += n * wall.input_gradient;
-        sum.weight_gradient += n * wall.weight_gradient;
-      }
-      input_.times.push_back(sum);
-    }
-  }
-  return pipeline_lower_bound(input_);
-}
-
-bool Walk::fits(const Plan& plan, const Stages& stages, int64_t& bytes) {
-  const auto& kinds = stages.layout.kinds;
-  States& states = this->states(plan, kinds);
-  PricedKinds priced;
-  scratch_.clear();
-  scratch_.resize(kinds.size());
-  for (size_t k = 0; k < kinds.size(); ++k) {
-    const size_t at = states.index(kinds[k]);
-    scratch_[k].memory = states.memory[at];
-    scratch_[k].freed = states.blocks[at].parameters_freed;
-    priced.passes.push_back(&pass(kinds[k], plan));
-    priced.states.push_back(&scratch_[k]);
-  }
-  const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, question_.batch.micro_batches(plan),
-                            plan.schedule_group};
-  // Activations stay what they are from one layout of the states to the next unless whole weights
-  // or gradients come and go.
-  if (plan.zero >= 2 || !activations_known_) {
-    activations_.clear();
-    // Without a V in the schedule the first stage of each kind has the most in flight.
-    const bool all = splits_backward(plan.schedule);
-    std::vector<std::vector<ChunkBytes>> chunks(stages.distinct.size());
-    for (size_t s = 0; s < stages.kind_of.size(); ++s) {
-      const auto kind = static_cast<size_t>(stages.kind_of[s]);
-      if (!all && stages.distinct[kind] != static_cast<int>(s)) continue;
-      if (chunks[kind].empty()) {
-        chunks[kind] = stage_chunks(stages.layout.stages[s], priced, question_.trainer);
-      }
-      const auto index = static_cast<int>(s);
-      activations_.push_back({index, peak_saved(shape, index, chunks[kind]),
-                              largest_temporary(chunks[kind]), nullptr});
-    }
-    activations_known_ = plan.zero < 2;
-  }
-  std::vector<BlockMemory> sums(stages.distinct.size());
-  for (size_t kind = 0; kind < sums.size(); ++kind) {
-    const auto s = static_cast<size_t>(stages.distinct[kind]);
-    sums[kind] = stage_states(stages.layout.stages[s], priced);
-  }
-  std::vector<HeldStage> held = activations_;
-  for (HeldStage& stage : held) {
-    stage.states = &sums[static_cast<size_t>(stages.kind_of[static_cast<size_t>(stage.stage)])];
-  }
-  const MemoryEstimate memory = memory_of(held, plan, shape.micro_batches, question_.trainer,
-                                          costs_.cluster(), costs_.constants());
-  bytes = memory.fits_device() ? 0 : memory.peak_bytes;
-  return memory.fits();
-}
-
-double Walk::price(const Plan& plan, const Stages& stages) {
-  const auto links = costs_.links(plan, question_.trainer);
-  if (!links.ok()) return kNever;
-  const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
-  const PriceContext context = costs_.context(plan, question_.trainer, *links);
-  States& states = this->states(plan, stages.layout.kinds);
-  std::vector<StatePrice> prices;
-  prices.reserve(stages.layout.kinds.size());
-  PricedKinds priced;
-  for (const BlockKind& kind : stages.layout.kinds) {
-    prices.push_back(costs_.price_states(lower, states.blocks[states.index(kind)], context));
-    priced.passes.push_back(&pass(kind, plan));
-    priced.states.push_back(&prices.back());
-  }
-  const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, question_.batch.micro_batches(plan),
-                            plan.schedule_group};
-  std::vector<StagePrice> distinct;
-  distinct.reserve(stages.distinct.size());
-  for (const int s : stages.distinct) {
-    distinct.push_back(compose_stage(stages.layout.stages[static_cast<size_t>(s)], priced,
-                                     question_.trainer, shape,
-                                     costs_.constants().overlap_slowdown));
-  }
-  std::vector<const StagePrice*> all;
-  for (const int kind : stages.kind_of) all.push_back(&distinct[static_cast<size_t>(kind)]);
-  const PipelineInput input = pipeline_input(costs_, lower, *links, all);
-  const double timeline = pipeline_recurrence(input);
-  return timeline + step_end(costs_, lower, *links, all, timeline).sum();
+void choose_states(Plan& plan, const StateChoice& choice, int dp) {
+  plan.zero = choice.zero;
+  plan.reshard_after_forward = choice.reshard;
+  plan.dp_replicate = choice.replicate;
+  plan.dp_shard = dp / choice.replicate;
+  plan.optimizer_offload = choice.offload;
 }
 
 void Walk::keep(double seconds, const Plan& plan) {
@@ -239,53 +48,101 @@ double Walk::cutoff() const {
   return full ? std::min(limits_.cutoff_s, result_.best.back().seconds) : limits_.cutoff_s;
 }
 
-/// One of `count` plans stands for all of them.
-void Walk::cut(int64_t count, bool refused) {
-  result_.funnel.covered += count;
-  if (refused) return;  // the one that was checked has been counted
-  ++result_.funnel.visited;
-  ++result_.funnel.bounded;
+void Walk::lean(const Plan& plan, int64_t bytes) {
+  if (result_.leanest && bytes >= result_.leanest_bytes) return;
+  result_.leanest = plan;
+  result_.leanest_bytes = bytes;
 }
 
-void Walk::visit(const Plan& plan, const Stages& stages, double bound) {
-  ++result_.funnel.visited;
-  ++result_.funnel.covered;
-  const RuleId rule = rules_.check(plan);
-  if (rule != RuleId::none) {
-    ++refused_[static_cast<size_t>(rule)];
-    return;
+void Walk::refuse(RuleId rule, int64_t visited, int64_t covered) {
+  result_.funnel.visited += visited;
+  result_.funnel.covered += covered;
+  refused_[static_cast<size_t>(rule)] += visited;
+}
+
+/// Is the plan legal with some choice of states? Finds out which choices are, once.
+bool Walk::legal(Plan& plan, const std::vector<StateChoice>& choices, Legality& legality) {
+  const int dp = plan.dp();
+  if (!legality.rule.empty()) {
+    choose_states(plan, choices[legality.first], dp);
+    legality.refused = rules_.check(plan);
+    return legality.refused == RuleId::none;
   }
-  if (slower(bound)) {
-    ++result_.funnel.bounded;
-    return;
-  }
-  int64_t bytes = 0;
-  if (!fits(plan, stages, bytes)) {
-    ++result_.funnel.out_of_memory;
-    if (bytes > 0 && (!result_.leanest || bytes < result_.leanest_bytes)) {
-      result_.leanest = plan;
-      result_.leanest_bytes = bytes;
+  std::vector<RuleId> rules;
+  legality.legal = 0;
+  for (size_t i = 0; i < choices.size(); ++i) {
+    choose_states(plan, choices[i], dp);
+    rules.push_back(rules_.check(plan));
+    legality.refused = rules.back();
+    if (rules.back() == RuleId::none) {
+      if (legality.legal++ == 0) legality.first = i;
+    } else if (!concerns_states(rules.back())) {
+      return false;
     }
-    return;
   }
-  ++result_.funnel.priced;
-  keep(price(plan, stages), plan);
+  if (legality.legal == 0) return false;
+  legality.rule = std::move(rules);
+  return true;
+}
+
+/// Every choice of states of a plan that is legal with some of them.
+void Walk::visit_all(Plan& plan, const Stages& stages, double bound,
+                     const std::vector<StateChoice>& choices, const Legality& legality) {
+  const int dp = plan.dp();
+  const Shardings& all = shardings(plan, stages, choices, legality);
+  Funnel& funnel = result_.funnel;
+  // What even the leanest mixture of all choices cannot hold is cut in bulk; but the leanest plan
+  // is told where nothing fits. Without copies there are the fewest communicators.
+  plan.dp_shard = dp;
+  plan.dp_replicate = 1;
+  const int64_t least = needed(plan, stages, nullptr, all.least).peak_bytes;
+  const bool hopeless = least > capacity_;
+  if (hopeless) {
+    ++funnel.visited;
+    ++funnel.out_of_memory;
+    funnel.covered += static_cast<int64_t>(choices.size());
+    if (!result_.best.empty() || (result_.leanest && least >= result_.leanest_bytes)) return;
+  }
+  for (size_t i = 0; i < choices.size(); ++i) {
+    if (legality.rule[i] != RuleId::none) {
+      if (!hopeless) refuse(legality.rule[i], 1, 1);
+      continue;
+    }
+    if (!hopeless) {
+      ++funnel.visited;
+      ++funnel.covered;
+      if (slower(bound)) {
+        ++funnel.bounded;
+        continue;
+      }
+    }
+    choose_states(plan, choices[i], dp);
+    const MemoryEstimate memory = needed(plan, stages, all.states[i], all.sums[i]);
+    if (!memory.fits()) {
+      if (!hopeless) ++funnel.out_of_memory;
+      if (!memory.fits_device()) lean(plan, memory.peak_bytes);
+      continue;
+    }
+    ++funnel.priced;
+    keep(price(plan, stages), plan);
+  }
 }
 
 void Walk::below(Plan& plan, const std::vector<RecomputeChoice>& recompute) {
   const int64_t micro_batches = question_.batch.micro_batches(plan);
-  const auto schedules = schedule_choices(question_, plan.pp, micro_batches);
-  const int dp = plan.dp_shard * plan.dp_replicate;
+  const int dp = plan.dp();
   const auto states = state_choices(question_, dp);
+  if (states.empty()) return;
   const auto all_states = static_cast<int64_t>(states.size());
-  const auto reset = [&](const StateChoice& state) {
-    plan.zero = state.zero;
-    plan.reshard_after_forward = state.reshard;
-    plan.dp_replicate = state.replicate;
-    plan.dp_shard = dp / state.replicate;
-    plan.optimizer_offload = state.offload;
+  Legality legality;
+  const auto cut = [&](double bound) {
+    if (!slower(bound)) return false;
+    ++result_.funnel.visited;
+    ++result_.funnel.bounded;
+    result_.funnel.covered += all_states;
+    return true;
   };
-  for (const ScheduleChoice& schedule : schedules) {
+  for (const ScheduleChoice& schedule : schedule_choices(question_, plan.pp, micro_batches)) {
     plan.schedule = schedule.kind;
     plan.vpp = schedule.vpp;
     plan.schedule_group = schedule.group;
@@ -294,42 +151,37 @@ void Walk::below(Plan& plan, const std::vector<RecomputeChoice>& recompute) {
       plan.recompute = choice.kind;
       plan.recompute_modules = choice.modules;
       // What no choice of states can mend, and what is too slow whatever they are, is cut in bulk.
-      const StateChoice* legal = nullptr;
-      for (const StateChoice& state : states) {
-        reset(state);
-        const RuleId rule = rules_.check(plan);
-        if (rule == RuleId::none) {
-          legal = &state;
-          break;
-        }
-        ++result_.funnel.visited;
-        ++refused_[static_cast<size_t>(rule)];
-        if (!concerns_states(rule)) break;
-      }
-      if (legal == nullptr || slower(unaided)) {
-        cut(all_states, legal == nullptr);
+      if (!legal(plan, states, legality)) {
+        refuse(legality.refused, 1, all_states);
         continue;
       }
+      if (cut(unaided)) continue;
       const Stages* stages = this->stages(plan);
       if (stages == nullptr) {
-        cut(all_states, true);
+        refuse(RuleId::layer_split, 1, all_states);
         continue;
       }
+      enter(plan, *stages);
       const double bound = lower_bound(*stages, plan);
       if (choice.kind == Recompute::none) unaided = bound;
-      if (slower(bound)) {
-        cut(all_states, false);
-        continue;
-      }
-      activations_known_ = false;
-      for (const StateChoice* state = legal; state != states.data() + states.size(); ++state) {
-        reset(*state);
-        visit(plan, *stages, bound);
-      }
+      if (cut(bound)) continue;
+      visit_all(plan, *stages, bound, states, legality);
     }
   }
   plan.dp_shard = dp;
   plan.dp_replicate = 1;
+}
+
+std::optional<double> Walk::seconds_of(const Plan& plan) {
+  if (rules_.check(plan) != RuleId::none) return std::nullopt;
+  const Stages* stages = this->stages(plan);
+  if (stages == nullptr) return std::nullopt;
+  enter(plan, *stages);
+  const std::vector<StateChoice> one = {
+      {plan.zero, plan.reshard_after_forward, plan.dp_replicate, plan.optimizer_offload}};
+  const Shardings& sharding = shardings(plan, *stages, one, {{RuleId::none}, 0, 1, RuleId::none});
+  const MemoryEstimate memory = needed(plan, *stages, sharding.states[0], sharding.sums[0]);
+  return memory.fits() ? std::optional(price(plan, *stages)) : std::nullopt;
 }
 
 double Walk::unit_bound(const PassChoice& choice) {

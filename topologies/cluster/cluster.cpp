@@ -51,6 +51,7 @@ std::optional<ShortForm> short_form(std::string text) {
 }
 
 constexpr int64_t kMostGpus = 10'000'000;
+constexpr int64_t kGpusOfAName = 1024;  ///< of a cluster that a GPU's name stands for
 
 }  // namespace
 
@@ -95,8 +96,17 @@ Result<Cluster> find_cluster(const std::string& text) {
   };
   if (text.find('/') != std::string::npos || ends(".yaml") || ends(".yml") || ends(".json"))
     return read_cluster(text);
+  if (const auto gpu = find_gpu(text); gpu.ok()) {
+    MESHPLAN_TRY(Cluster out, shaped_for(*gpu, 0));
+    out.assumed.push_back(fmt::format("node, NICs and fabric: as {}", out.id));
+    out.id = text;
+    out.name = text;
+    out.nodes = kMostGpus;  // --gpus says how many; the fabric goes on
+    return with_gpus(std::move(out), kGpusOfAName);
+  }
   Diagnostic error{ErrorKind::usage, "unknown cluster", "", text, "", suggest(text, ids)};
-  error.notes.push_back("also a path to a YAML file, or NODESxGPUS_PER_NODExGPU, e.g. 64x8xH100");
+  error.notes.push_back(
+      "also a path to a YAML file, NODESxGPUS_PER_NODExGPU, e.g. 64x8xH100, or a GPU's name");
   return error;
 }
 

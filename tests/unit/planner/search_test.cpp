@@ -90,3 +90,25 @@ TEST_CASE("constraints are obeyed") {
     CHECK(plan.fits);
   }
 }
+
+TEST_CASE("priced blocks and plans of another number of GPUs do not change the answer") {
+  SearchMemory memory;
+  SearchQuestion q = question("70B", "64xH100");
+  for (const int64_t gpus : {64, 128, 512}) {
+    q.cluster = *with_gpus(q.cluster, gpus);
+    q.seeds.clear();
+    const auto alone = search(q);
+    const auto first = search(q, memory);
+    REQUIRE(first.ok());
+    q.seeds = first->finalists;
+    const auto again = search(q, memory);
+    REQUIRE(alone.ok());
+    REQUIRE(again.ok());
+    CHECK(again->funnel.priced <= alone->funnel.priced);
+    CHECK(again->funnel.covered == alone->funnel.covered);
+    REQUIRE(again->plans.size() == alone->plans.size());
+    for (size_t i = 0; i < alone->plans.size(); ++i)
+      CHECK(to_text(again->plans[i].plan) == to_text(alone->plans[i].plan));
+    CHECK(again->plans.front().step_s == alone->plans.front().step_s);
+  }
+}

@@ -174,6 +174,7 @@ TEST_CASE("the report in JSON keeps the contract", "[published]") {
   CHECK(published_text(*report).find("no GPU") != std::string::npos);
   CHECK(published_csv(*report).find("\nc,S,S,gold") != std::string::npos);
   const std::string html = published_html(*report);
-  CHECK(html.find("<circle") != std::string::npos);
-  CHECK(html.find("http") == std::string::npos);  // nothing is loaded from elsewhere
+  CHECK(html.find("<figure>") != std::string::npos);
+  CHECK(html.find("src=\"http") == std::string::npos);  // nothing is loaded from elsewhere
+  CHECK(html.find("<link") == std::string::npos);
 }
