@@ -46,7 +46,7 @@ def ask(arguments, section):
 
 
 def rows(header, body):
-    say("| " + " | ".join(header) + " |")
+    say("| " + " | ".join(str(h) for h in header) + " |")
     say("|" + "---|" * len(header))
     for row in body:
         say("| " + " | ".join(str(cell) for cell in row) + " |")
