@@ -6,7 +6,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
-meshplan=${MESHPLAN:-$root/build/release/meshplan}
+meshplan=$(realpath -m "${MESHPLAN:-$root/build/release/meshplan}")
 [ -x "$meshplan" ] || { echo "error: $meshplan is missing; cmake --build --preset release" >&2; exit 6; }
 command -v python3 >/dev/null || { echo "error: python3 is missing" >&2; exit 6; }
 python3 "$here/study.py" "$meshplan" "$root" "${1:-$here}"

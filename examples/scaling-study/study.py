@@ -24,7 +24,8 @@ def shown(arguments):
 
 
 def run(arguments):
-    done = subprocess.run([meshplan] + arguments, capture_output=True, text=True)
+    # In the folder of the results, so that no page holds a path of the machine that made it.
+    done = subprocess.run([meshplan] + arguments, capture_output=True, text=True, cwd=folder)
     if done.returncode not in (0, 3):
         sys.exit(f"meshplan {' '.join(arguments)}: {done.stderr}")
     return done.stdout
@@ -272,7 +273,7 @@ for name, cluster, gpus in (("llama3-405b-roce", "llama3-roce", "1024..131072"),
     arguments = ["llama3-405b", cluster, "--gpus", gpus, "--seq", "8192", "--global-batch", batch, "--tokens", "15.6e12"]
     shown(["scale"] + arguments + ["--html", name + ".html"])
     curve = ask(arguments, name)[0]
-    run(["scale"] + arguments + ["--html", f"{folder}/{name}.html"])
+    run(["scale"] + arguments + ["--html", name + ".html"])
     rows(["GPUs", "step", "tokens/s per GPU", "next GPU", "MFU", "effective", "days", "plan"],
          [[p["gpus"], f"{p['best']['plan']['step_time_s']:.3g} s", f"{per_gpu(p):,.0f}",
            percent(p["marginal"]["share"]) if p["marginal"] else "", percent(p["best"]["plan"]["mfu"]),
@@ -304,7 +305,7 @@ chosen = [source[0]] + [row for row in source[1:] if any(p.fullmatch(row[0]) for
 with open(f"{folder}/series.csv", "w", newline="") as out:
     csv.writer(out, lineterminator="\n").writerows(chosen)
 shown(["validate", "published", "series.csv", "--html", "series.html"])
-text = run(["validate", "published", f"{folder}/series.csv", "--html", f"{folder}/series.html"])
+text = run(["validate", "published", "series.csv", "--html", "series.html"])
 answer = json.loads(run(["validate", "published", f"{folder}/series.csv", "--json"]))
 say(f"The {len(chosen) - 1} runs of the weak- and strong-scaling series (`series.csv`), measured and predicted, as charts in "
     "`series.html`.")
