@@ -108,14 +108,20 @@ for model in ("llama3.2-1b", "llama2-7b", "llama2-13b"):
             drops.append(drop)
             powers.append(power)
             grid.append([model, sequence, micro, percent(drop, True), percent(power, True)])
+            if abs(drop + 0.3722) == min(abs(d + 0.3722) for d in drops):
+                nearest = (f"{model}, sequence {sequence:,}, {micro} sequences a GPU", drop, power)
 stated = per_gpu(points[-1]) / per_gpu(points[0]) - 1
 watts = points[-1]["best"]["power"]["gpu_w"] / points[0]["best"]["power"]["gpu_w"] - 1
-rows(["", "paper", "meshplan, Llama 2 7B, sequence 4,096, 2 sequences a GPU", "range over the grid"],
-     [["tokens/s per GPU", "-37.22 %", percent(stated, True), f"{percent(min(drops), True)} to {percent(max(drops), True)}"],
-      ["power per GPU", "-5.87 %", percent(watts, True), f"{percent(min(powers), True)} to {percent(max(powers), True)}"],
-      ["tokens per joule of the GPU", "-33.3 %", percent((1 + stated) / (1 + watts) - 1, True), ""]])
-say("The power of a GPU that waits for a collective is fitted on the second figure (`costmodel/data/power.yaml`), so that "
-    "row is no independent check.")
+rows(["", "paper", "Llama 2 7B, sequence 4,096, 2 sequences a GPU", "nearest set-up of the grid: " + nearest[0],
+      "range over the grid"],
+     [["tokens/s per GPU", "-37.22 %", percent(stated, True), percent(nearest[1], True),
+       f"{percent(min(drops), True)} to {percent(max(drops), True)}"],
+      ["power per GPU", "-5.87 %", percent(watts, True), percent(nearest[2], True),
+       f"{percent(min(powers), True)} to {percent(max(powers), True)}"],
+      ["tokens per joule of the GPU", "-33.3 %", percent((1 + stated) / (1 + watts) - 1, True),
+       percent((1 + nearest[1]) / (1 + nearest[2]) - 1, True), ""]])
+say("The power of a GPU that waits for a collective is fitted on the second figure in the set-up nearest to the first one "
+    "(`costmodel/data/power.yaml`), so that row is no independent check.")
 say()
 rows(["model", "sequence", "sequences a GPU", "tokens/s per GPU", "power per GPU"], grid)
 rows(["GPUs", "tokens/s per GPU", "MFU", "exposed communication", "collectives over kernels", "W per GPU"],

@@ -25,7 +25,7 @@ Json to_json(const SizeAnswer& answer, const ScaleInputs& inputs, const Question
 std::vector<std::string> findings(const ScaleCurve& curve, const ScaleInputs& inputs);
 /// "power", "money", ...: what was assumed, with sources.
 std::vector<std::string> assumptions(const ScaleInputs& inputs);
-Json point_json(const ScalePoint& point, const Question& question);
+Json point_json(const ScalePoint& point, const SearchQuestion& asked);
 Json inputs_json(const ScaleInputs& inputs);
 std::string days(double seconds);
 std::string watts(double w);

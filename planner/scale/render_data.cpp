@@ -47,7 +47,8 @@ std::string quoted(const std::string& text) {
 
 }  // namespace
 
-Json point_json(const ScalePoint& p, const Question& question) {
+Json point_json(const ScalePoint& p, const SearchQuestion& asked) {
+  const Question question{asked.model, asked.cluster, p.batch, asked.trainer, asked.compute};
   Json out = {{"gpus", p.gpus},
               {"global_batch_sequences", p.batch.global_sequences},
               {"above_critical_batch", p.above_critical_batch},
@@ -91,7 +92,7 @@ Json to_json(const ScaleReport& report, const Question& question) {
   for (const ScaleCurve& curve : report.curves) {
     const SearchQuestion& q = curve.question.search;
     Json points = Json::array();
-    for (const ScalePoint& point : curve.points) points.push_back(point_json(point, question));
+    for (const ScalePoint& point : curve.points) points.push_back(point_json(point, q));
     const auto gpus = [&](const std::optional<size_t>& i) {
       return i ? Json(curve.points[*i].gpus) : Json(nullptr);
     };
@@ -159,7 +160,7 @@ std::string to_csv(const ScaleReport& report) {
 
 Json to_json(const SizeAnswer& a, const ScaleInputs& inputs, const Question& question) {
   Json tried = Json::array();
-  for (const ScalePoint& point : a.tried) tried.push_back(point_json(point, question));
+  for (const ScalePoint& point : a.tried) tried.push_back(point_json(point, a.question.search));
   const auto gpus = [&](const std::optional<size_t>& i) {
     return i ? Json(a.tried[*i].gpus) : Json(nullptr);
   };

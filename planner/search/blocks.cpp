@@ -37,18 +37,23 @@ size_t PassStore::place(const PlanLinks& links) {
   return places_.size() - 1;
 }
 
-const PassPrice& PassStore::price(size_t place, const BlockKind& kind, const LowerContext& lower,
-                                  const CostModel& costs, const PlanLinks& links) {
+void PassStore::prices(size_t place, const std::vector<BlockKind>& kinds, const LowerContext& lower,
+                       const CostModel& costs, const PlanLinks& links,
+                       std::vector<const PassPrice*>& out) {
   const Plan& plan = lower.plan;
   Passes& passes = passes_[{place, plan.micro_batch, static_cast<int>(plan.recompute),
                             plan.recompute_modules, splits_backward(plan.schedule)}];
-  for (size_t i = 0; i < passes.kinds.size(); ++i) {
-    if (passes.kinds[i] == kind) return *passes.prices[i];
+  out.clear();
+  for (const BlockKind& kind : kinds) {
+    size_t at = 0;
+    while (at < passes.kinds.size() && !(passes.kinds[at] == kind)) ++at;
+    if (at == passes.kinds.size()) {
+      passes.kinds.push_back(kind);
+      passes.prices.push_back(std::make_unique<PassPrice>(
+          costs.price_passes(lower, kind, costs.context(plan, lower.trainer, links))));
+    }
+    out.push_back(passes.prices[at].get());
   }
-  passes.kinds.push_back(kind);
-  passes.prices.push_back(std::make_unique<PassPrice>(
-      costs.price_passes(lower, kind, costs.context(plan, lower.trainer, links))));
-  return *passes.prices.back();
 }
 
 PassStore& store_of(BlockStores& stores, const PassChoice& choice) {

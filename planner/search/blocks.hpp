@@ -17,9 +17,9 @@ class PassStore {
  public:
   /// Number of the place where the groups inside a layer lie; equal links have equal numbers.
   size_t place(const PlanLinks& links);
-  /// `links`: some that lie at `place`.
-  const PassPrice& price(size_t place, const BlockKind& kind, const LowerContext& lower,
-                         const CostModel& costs, const PlanLinks& links);
+  /// Of every kind, in their order; `links`: some that lie at `place`.
+  void prices(size_t place, const std::vector<BlockKind>& kinds, const LowerContext& lower,
+              const CostModel& costs, const PlanLinks& links, std::vector<const PassPrice*>& out);
 
  private:
   static constexpr std::array<Group, 4> kInside = {Group::tp, Group::cp, Group::ep, Group::etp};

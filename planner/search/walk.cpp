@@ -20,10 +20,7 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 
 Walk::Walk(const SearchQuestion& question, const CostModel& costs, const RuleChecker& rules,
            PassStore& passes)
-    : question_(question), costs_(costs), rules_(rules), store_(passes) {
-  const Gpu& gpu = costs.cluster().gpu;
-  capacity_ = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
-}
+    : question_(question), costs_(costs), rules_(rules), store_(passes) {}
 
 void choose_states(Plan& plan, const StateChoice& choice, int dp) {
   plan.zero = choice.zero;
@@ -95,13 +92,17 @@ void Walk::visit_all(Plan& plan, const Stages& stages, double bound,
   // is told where nothing fits. Without copies there are the fewest communicators.
   plan.dp_shard = dp;
   plan.dp_replicate = 1;
-  const int64_t least = needed(plan, stages, nullptr, all.least).peak_bytes;
-  const bool hopeless = least > capacity_;
+  MemoryEstimate least = states_alone(plan, all.least);
+  const bool told =
+      !result_.best.empty() || (result_.leanest && least.peak_bytes >= result_.leanest_bytes);
+  if (least.fits_device() || !told) least = needed(plan, stages, nullptr, all.least);
+  const bool hopeless = !least.fits_device();
   if (hopeless) {
     ++funnel.visited;
     ++funnel.out_of_memory;
     funnel.covered += static_cast<int64_t>(choices.size());
-    if (!result_.best.empty() || (result_.leanest && least >= result_.leanest_bytes)) return;
+    if (!result_.best.empty() || (result_.leanest && least.peak_bytes >= result_.leanest_bytes))
+      return;
   }
   for (size_t i = 0; i < choices.size(); ++i) {
     if (legality.rule[i] != RuleId::none) {
@@ -196,8 +197,9 @@ double Walk::unit_bound(const PassChoice& choice) {
     for (const LayerKind layer : {LayerKind::dense, LayerKind::moe}) {
       const int64_t count = layers_of(question_.model, layer);
       if (count == 0) continue;
-      const PassPrice& price =
-          pass({BlockKind::Role::layer, layer, window_of(question_.model, 0), false}, plan);
+      passes({{BlockKind::Role::layer, layer, window_of(question_.model, 0), false}}, plan,
+             passes_);
+      const PassPrice& price = *passes_.front();
       work += static_cast<double>(count) * (price.forward.wall + price.backward.wall);
     }
     const double passes = static_cast<double>(question_.batch.global_sequences) /

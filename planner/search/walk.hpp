@@ -87,7 +87,8 @@ class Walk {
   // walk_prices.cpp
   const Stages* stages(const Plan& plan);
   const PlanLinks& links(const Plan& plan);
-  const PassPrice& pass(const BlockKind& kind, const Plan& plan);
+  void passes(const std::vector<BlockKind>& kinds, const Plan& plan,
+              std::vector<const PassPrice*>& out);
   const States& states(const Plan& plan, const std::vector<BlockKind>& kinds);
   const StateCosts& state_costs(const Plan& plan, const Stages& stages);
   const Shardings& shardings(Plan plan, const Stages& stages,
@@ -96,6 +97,7 @@ class Walk {
   double lower_bound(const Stages& stages, const Plan& plan);
   const std::vector<HeldStage>& held(const Plan& plan, const Stages& stages, const States* states,
                                      const std::vector<BlockMemory>& sums);
+  MemoryEstimate states_alone(const Plan& plan, const std::vector<BlockMemory>& sums);
   MemoryEstimate needed(const Plan& plan, const Stages& stages, const States* states,
                         const std::vector<BlockMemory>& sums);
   double price(const Plan& plan, const Stages& stages);
@@ -118,7 +120,6 @@ class Walk {
   PassStore& store_;
   WalkLimits limits_;
   WalkResult result_;
-  int64_t capacity_ = 0;
   std::array<int64_t, kRules> refused_ = {};
   std::map<std::tuple<int, int, int, bool>, std::unique_ptr<Stages>> stages_;
   using StateKey = std::tuple<int, bool, int, int, bool, bool, bool>;
@@ -130,7 +131,7 @@ class Walk {
   // Of the passes and the schedule that were entered last.
   std::vector<const PassPrice*> passes_;
   std::vector<HeldStage> held_;
-  std::vector<Transient> held_for_;
+  std::vector<Transient> held_for_, wanted_;
   bool held_known_ = false;
 };
 

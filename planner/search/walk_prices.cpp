@@ -52,10 +52,12 @@ const PlanLinks& Walk::links(const Plan& plan) {
   return slot.first;
 }
 
-const PassPrice& Walk::pass(const BlockKind& kind, const Plan& plan) {
+/// Priced passes of these kinds, in their order.
+void Walk::passes(const std::vector<BlockKind>& kinds, const Plan& plan,
+                  std::vector<const PassPrice*>& out) {
   const PlanLinks& links = this->links(plan);
   const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
-  return store_.price(links_.at(plan.pp).second, kind, lower, costs_, links);
+  store_.prices(links_.at(plan.pp).second, kinds, lower, costs_, links, out);
 }
 
 namespace {
@@ -70,6 +72,7 @@ auto state_key(const Plan& plan) {
 
 const Walk::States& Walk::states(const Plan& plan, const std::vector<BlockKind>& kinds) {
   States& states = states_[state_key(plan)];
+  std::vector<const PassPrice*> priced;
   for (const BlockKind& kind : kinds) {
     BlockKind plain = kind;  // states do not depend on how passes run
     plain.recomputed = false;
@@ -77,7 +80,8 @@ const Walk::States& Walk::states(const Plan& plan, const std::vector<BlockKind>&
     if (std::find(states.kinds.begin(), states.kinds.end(), plain) != states.kinds.end()) continue;
     const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
     states.kinds.push_back(plain);
-    states.blocks.push_back(pass(kind, plan).bare);
+    passes({kind}, plan, priced);
+    states.blocks.push_back(priced.front()->bare);
     lay_out_states(lower, states.blocks.back());
     states.memory.push_back(memory_of(states.blocks.back()));
   }
@@ -149,8 +153,7 @@ const Walk::Shardings& Walk::shardings(Plan plan, const Stages& stages,
 
 /// From now on it is about these passes under this schedule.
 void Walk::enter(const Plan& plan, const Stages& stages) {
-  passes_.clear();
-  for (const BlockKind& kind : stages.layout.kinds) passes_.push_back(&pass(kind, plan));
+  passes(stages.layout.kinds, plan, passes_);
   held_known_ = false;
 }
 
@@ -184,24 +187,24 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
                                          const States* states,
                                          const std::vector<BlockMemory>& sums) {
   const std::vector<BlockKind>& kinds = stages.layout.kinds;
-  std::vector<Transient> wanted(kinds.size());
+  wanted_.assign(kinds.size(), {});
   if (states != nullptr && plan.zero >= 2) {
     for (size_t k = 0; k < kinds.size(); ++k) {
       const size_t at = states->index(kinds[k]);
       const BlockMemory& memory = states->memory[at];
-      wanted[k] = {states->blocks[at].parameters_freed, memory.gathered, memory.whole_gradients};
+      wanted_[k] = {states->blocks[at].parameters_freed, memory.gathered, memory.whole_gradients};
     }
   }
-  if (!held_known_ || wanted != held_for_) {
+  if (!held_known_ || wanted_ != held_for_) {
     held_known_ = true;
-    held_for_ = wanted;
+    held_for_ = wanted_;
     held_.clear();
     std::vector<StatePrice> scratch(kinds.size());
     PricedKinds priced;
     for (size_t k = 0; k < kinds.size(); ++k) {
-      scratch[k].freed = wanted[k].freed;
-      scratch[k].memory.gathered = wanted[k].gathered;
-      scratch[k].memory.whole_gradients = wanted[k].whole_gradients;
+      scratch[k].freed = wanted_[k].freed;
+      scratch[k].memory.gathered = wanted_[k].gathered;
+      scratch[k].memory.whole_gradients = wanted_[k].whole_gradients;
       priced.states.push_back(&scratch[k]);
     }
     priced.passes = passes_;
@@ -225,6 +228,14 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
     stage.states = &sums[static_cast<size_t>(stages.kind_of[static_cast<size_t>(stage.stage)])];
   }
   return held_;
+}
+
+/// What the states alone take, activations left out.
+MemoryEstimate Walk::states_alone(const Plan& plan, const std::vector<BlockMemory>& sums) {
+  std::vector<HeldStage> stages;
+  for (const BlockMemory& sum : sums) stages.push_back({0, 0, 0, &sum});
+  return memory_of(stages, plan, question_.batch.micro_batches(plan), question_.trainer,
+                   costs_.cluster(), costs_.constants());
 }
 
 MemoryEstimate Walk::needed(const Plan& plan, const Stages& stages, const States* states,
