@@ -67,10 +67,9 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
                          const Constants& constants) {
   const bool grow = trainer.gradients_made_anew && micro_batches == 1;
   MemoryEstimate result;
-  const Gpu& gpu = cluster.gpu;
   result.host_capacity_bytes =
       cluster.host.memory_bytes / std::max<int64_t>(1, cluster.gpus_per_node);
-  result.capacity_bytes = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
+  result.capacity_bytes = cluster.gpu.memory_usable_bytes;
   result.peak_bytes = -1;
   for (const auto& [index, at_peak, largest, held] : stages) {
     const BlockMemory& states = *held;

@@ -144,8 +144,7 @@ TightestConstraint tightest(const SearchQuestion& question, const WalkResult& al
     none.rule = "memory";
     none.plan = all.leanest;
     none.needed_bytes = all.leanest_bytes;
-    const Gpu& gpu = question.cluster.gpu;
-    none.capacity_bytes = gpu.memory_usable_bytes > 0 ? gpu.memory_usable_bytes : gpu.memory_bytes;
+    none.capacity_bytes = question.cluster.gpu.memory_usable_bytes;
     const auto factor =
         static_cast<double>(none.needed_bytes) / static_cast<double>(none.capacity_bytes);
     none.smallest_change = fmt::format(

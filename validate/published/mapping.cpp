@@ -81,9 +81,14 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.saving = entry.text("saving", "");
     next.vocabulary = entry.integer("vocabulary", 0);
     next.flops = entry.text("flops", "");
+    const std::vector<std::string> also = entry.texts("also");
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
     out.trainers_.push_back(next);
+    for (const std::string& generation : also) {
+      next.id = generation;
+      out.trainers_.push_back(next);
+    }
   }
   if (out.trainers_.empty()) file.problem("trainers", "at least one trainer is needed");
   MESHPLAN_CHECK(file.finish());
