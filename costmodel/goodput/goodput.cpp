@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "costmodel/collectives/normal.hpp"
 #include "topologies/base/files.hpp"
 #include "topologies/base/reader.hpp"
 
@@ -51,7 +52,7 @@ Goodput goodput_of(int64_t gpus, double bytes, const Reliability& reliability) {
   out.checkpoint_bytes = bytes;
   out.checkpoint_s = bytes / reliability.storage_bytes_per_s;
   if (gpus > 1) {
-    out.straggler_factor = 1 + reliability.straggler_sigma * std::sqrt(2 * std::log(n));
+    out.straggler_factor = 1 + reliability.straggler_sigma * expected_maximum(gpus);
   }
   if (reliability.interruptions_per_gpu_hour <= 0) return out;
   out.interruption_every_s = 3600 / (reliability.interruptions_per_gpu_hour * n);

@@ -19,7 +19,7 @@ struct Reliability {
   double interruptions_per_gpu_hour = 0;
   double restart_s = 0;  ///< from the failure to the first new step: detection, restart, load
   double storage_bytes_per_s = 0;  ///< of the whole file system, sustained
-  double straggler_sigma = 0;      ///< relative spread of the ranks' speed
+  double straggler_sigma = 0;      ///< relative spread of the ranks' speed, more than a step has
   std::vector<std::string> source;
 };
 /// Error (input): costmodel/data/reliability.yaml is missing or not as described.
@@ -31,7 +31,7 @@ struct Goodput {
   double checkpoint_s = 0;      ///< of writing one; the training stands still meanwhile
   double interval_s = 0;        ///< of work between two checkpoints
   double effective_share = 1;   ///< of the time in which new steps are done
-  double straggler_factor = 1;  ///< time of a step over that of equal ranks
+  double straggler_factor = 1;  ///< time of a step over the one that is predicted
   double time_factor() const { return straggler_factor / effective_share; }
 };
 

@@ -2,18 +2,10 @@
 #include "costmodel/step/compose.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 namespace meshplan {
 namespace {
-
-/// Seconds by which the slowest of n ranks is later than the mean, relative: the expected maximum
-/// of n normal deviates, sigma * sqrt(2 ln n) to leading order.
-double straggling(const Constants& constants, int64_t ranks) {
-  return ranks > 1 ? constants.straggler_sigma * std::sqrt(2 * std::log(static_cast<double>(ranks)))
-                   : 0;
-}
 
 struct RunPrice {
   const PassPrice* pass;
@@ -259,7 +251,7 @@ StepEnd step_end(const CostModel& costs, const LowerContext& lower, const PlanLi
   end.overhead = costs.constants().step_overhead_s +
                  lower.trainer.sync_points_per_step * costs.host(lower.trainer).sync_s;
   end.stragglers = (timeline_s + end.optimizer + end.norm + end.tied) *
-                   straggling(costs.constants(), plan.world());
+                   (costs.collectives().straggler_factor(plan.world()) - 1);
   return end;
 }
 

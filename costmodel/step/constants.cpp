@@ -11,7 +11,6 @@ const std::vector<ConstantEntry>& constant_entries() {
       {"kernel_slowdown_ratio", &Constants::kernel_slowdown, 0.9, 1.4},
       {"network_slowdown_ratio", &Constants::network_slowdown, 0.8, 3},
       {"overlap_slowdown_ratio", &Constants::overlap_slowdown, 0, 0.6},
-      {"straggler_sigma_ratio", &Constants::straggler_sigma, 0, 0.05},
       {"launch_scale_ratio", &Constants::launch_scale, 0.3, 3},
       {"step_overhead_s", &Constants::step_overhead_s, 0, 0.1},
       {"activation_slack_ratio", &Constants::activation_slack, 0, 0.3},

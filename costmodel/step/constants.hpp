@@ -17,7 +17,6 @@ struct Constants {
   double kernel_slowdown = 1;   ///< kernels in a step over the same kernels alone
   double network_slowdown = 1;  ///< collectives between nodes in a step over nccl-tests
   double overlap_slowdown = 0;  ///< extra kernel seconds per second beside a collective
-  double straggler_sigma = 0;   ///< relative spread of ranks; a step waits for the slowest
   double launch_scale = 1;      ///< host time per kernel over that of host.yaml
   double step_overhead_s = 0;   ///< data loading, logging, synchronisation: once a step
   double activation_slack = 0;  ///< allocator: share of activations lost to fragmentation
