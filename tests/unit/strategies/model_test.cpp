@@ -160,11 +160,11 @@ TEST_CASE("a size makes a Llama-shaped model and says which shape it took") {
   CHECK(parameters(published) == 70553706496);
   REQUIRE(published.assumptions.size() == 1);
   CHECK(published.assumptions[0].find("Llama 3 70B") != std::string::npos);
-  for (const char* size : {"350M", "1.3b", "20B", "175B", "1T"}) {
+  for (const std::string size : {"350M", "1.3b", "20B", "175B", "1T"}) {
     const Model m = *find_model(size);
-    const double unit = size[3] == 'M' ? 1e6 : std::string(size).back() == 'T' ? 1e12 : 1e9;
+    const double unit = size.back() == 'M' ? 1e6 : size.back() == 'T' ? 1e12 : 1e9;
     INFO(m.assumptions[0]);
-    CHECK(static_cast<double>(parameters(m)) == Approx(std::atof(size) * unit).epsilon(0.06));
+    CHECK(static_cast<double>(parameters(m)) == Approx(std::stod(size) * unit).epsilon(0.06));
     CHECK(m.hidden % m.heads == 0);
     CHECK(m.heads % m.kv_heads == 0);
   }
