@@ -107,7 +107,8 @@ TEST_CASE("a recomputed layer may end at the last value that is read again") {
   c.plan.recompute = Recompute::full;
   const auto products = [&] {
     int64_t flops = 0;
-    for (const Op& op : c.layer(true).ops(Phase::backward))
+    const Block block = c.layer(true);
+    for (const Op& op : block.ops(Phase::backward))
       if (const auto* gemm = std::get_if<Gemm>(&op.body)) flops += 2 * gemm->m * gemm->n * gemm->k;
     return flops;
   };
