@@ -17,6 +17,9 @@
       for (const step of last - first > 3 ? [1] : [1, 2, 5]) ticks.push({ value: step * 10 ** power });
     return ticks.filter(t => t.value >= scale.min * 0.999 && t.value <= scale.max * 1.001);
   };
+  // Chart.js styles a legend's line as the first point, which has no dashes.
+  const dashedLabels = chart => Chart.defaults.plugins.legend.labels.generateLabels(chart)
+    .map(label => ({ ...label, lineDash: chart.data.datasets[label.datasetIndex].borderDash }));
   const axis = (title, log) => ({
     type: log ? "logarithmic" : "linear",
     title: { display: true, text: title, color: css("--soft") },
@@ -55,7 +58,7 @@
         animation: false, maintainAspectRatio: false, interaction: { mode: "nearest", intersect: false },
         scales: { x, y },
         plugins: {
-          legend: { position: "bottom", labels: { color: css("--front"), usePointStyle: true, boxHeight: 7, filter: (item, all) => !all.datasets[item.datasetIndex].band },
+          legend: { position: "bottom", labels: { color: css("--front"), usePointStyle: true, pointStyle: "line", pointStyleWidth: 28, boxHeight: 7, generateLabels: dashedLabels, filter: (item, all) => !all.datasets[item.datasetIndex].band },
             display: data.series.length > 1 },
           tooltip: { filter: item => !item.dataset.band, callbacks: { label: item => {
             const p = item.raw, band = p.high > p.low ? " (" + compact(p.low) + " to " + compact(p.high) + ")" : "";
