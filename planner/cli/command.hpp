@@ -14,6 +14,9 @@ struct Command {
   int (*run)(const Arguments& arguments);  ///< returns the exit code
 };
 
+int run_launch(const Arguments& arguments);
+int run_check(const Arguments& arguments);
+int run_import(const Arguments& arguments);
 int run_explain(const Arguments& arguments);
 int run_compare(const Arguments& arguments);
 int run_validate(const Arguments& arguments);

@@ -9,6 +9,7 @@
 #include "planner/report/facts.hpp"
 #include "planner/report/format.hpp"
 #include "planner/report/table.hpp"
+#include "strategies/launch/trainer_files.hpp"
 #include "topologies/base/nearest.hpp"
 
 namespace meshplan::cli {
@@ -49,6 +50,25 @@ Result<Sheets> rules() {
   return out;
 }
 
+/// Rules of trainers' files, "trainer/rule".
+Result<Sheets> config_rules() {
+  Sheets out;
+  for (const launch::TrainerFiles* trainer : launch::trainer_files())
+    for (const launch::ConfigRule& rule : trainer->rules) {
+      Sheet sheet{"configuration rule",
+                  fmt::format("{}/{}", trainer->id, rule.id),
+                  "",
+                  {},
+                  {},
+                  trainer->name,
+                  {}};
+      sheet.flag("trainer refuses", "trainer_refuses", rule.trainer_refuses);
+      sheet.word("says", "says", rule.says);
+      out.push_back(std::move(sheet));
+    }
+  return out;
+}
+
 /// Facts of a kind that stand in the list; the others are for `show`.
 struct Kind {
   std::function<Result<Sheets>()> sheets;
@@ -67,6 +87,7 @@ const std::map<std::string, Kind>& kinds() {
       {"trainers", {[] { return sheets_of(all_trainers()); }, {"attention", "schedules"}}},
       {"schedules", {schedules, {"order"}}},
       {"rules", {rules, {"universal", "says"}}},
+      {"config-rules", {config_rules, {"trainer_refuses", "says"}}},
   };
   return all;
 }
@@ -108,12 +129,14 @@ std::string listed(const Sheets& sheets, const Kind& kind) {
 
 int run_list(const Arguments& arguments) {
   CLI::App app(
-      "What is bundled: models, gpus, clusters, trainers, schedules, rules.\n\n"
+      "What is bundled: models, gpus, clusters, trainers, schedules, rules of plans, config-rules\n"
+      "of trainers' files.\n\n"
       "  meshplan list models\n  meshplan show llama3-405b",
       "meshplan list");
   std::string word;
   bool json = false;
-  app.add_option("KIND", word, "models, gpus, clusters, trainers, schedules or rules");
+  app.add_option("KIND", word,
+                 "models, gpus, clusters, trainers, schedules, rules or config-rules");
   app.add_flag("--json", json, "one JSON document on standard output");
   MESHPLAN_CLI_PARSE(app, arguments);
 

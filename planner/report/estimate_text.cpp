@@ -79,13 +79,8 @@ std::string brief(const Plan& p) {
   if (p.recompute == Recompute::full)
     out += p.recompute_layers < 0 ? " recompute full"
                                   : fmt::format(" recompute {} layers", p.recompute_layers);
-  if (p.recompute == Recompute::selective) {
-    std::vector<std::string> modules;
-    for (int i = 0; i <= static_cast<int>(Module::state); ++i)
-      if ((p.recompute_modules >> i & 1) != 0)
-        modules.emplace_back(name_of(static_cast<Module>(i)));
-    out += fmt::format(" recompute {}", fmt::join(modules, "+"));
-  }
+  if (p.recompute == Recompute::selective)
+    out += fmt::format(" recompute {}", modules_text(p.recompute_modules));
   if (p.optimizer_offload) out += " offload";
   return out;
 }

@@ -2,6 +2,7 @@
 #include "planner/search/axes.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "strategies/program/op.hpp"
 
@@ -93,7 +94,20 @@ std::vector<RecomputeChoice> recompute_choices(const SearchQuestion& question) {
   };
   std::vector<RecomputeChoice> result;
   if (wanted(Recompute::none)) result.push_back({Recompute::none, 0});
-  if (wanted(Recompute::selective)) {
+  if (wanted(Recompute::selective) && question.trainer.recompute_limited) {
+    // What the trainer can recompute apart, alone and together with the norms.
+    const uint32_t has = modules_of(question.model);
+    const auto& units = question.trainer.recompute_units;
+    const uint32_t norm = bit(Module::norm);
+    const bool with_norm = std::find(units.begin(), units.end(), norm) != units.end();
+    std::set<uint32_t> offered;
+    for (const uint32_t unit : units) {
+      if ((unit & has) == 0) continue;
+      offered.insert(unit & has);
+      if (with_norm) offered.insert((unit | norm) & has);
+    }
+    for (const uint32_t modules : offered) result.push_back({Recompute::selective, modules});
+  } else if (wanted(Recompute::selective)) {
     result.push_back({Recompute::selective, bit(Module::norm)});
     result.push_back({Recompute::selective, bit(Module::activation)});
     result.push_back({Recompute::selective, bit(Module::core_attention)});

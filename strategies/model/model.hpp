@@ -104,6 +104,9 @@ bool is_gated(ActivationType activation);
 /// Head dimension of v: v_head_dim with MLA, else head_dim.
 int64_t value_head_dim(const Model& model);
 
+/// Bit set of the modules that layers of this model are made of.
+uint32_t modules_of(const Model& model);
+
 LayerKind kind_of(const Model& model, int64_t layer);
 int64_t layers_of(const Model& model, LayerKind kind);
 /// Window of this layer's attention; 0 = full.

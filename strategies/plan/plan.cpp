@@ -2,7 +2,9 @@
 #include "strategies/plan/plan.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include "strategies/program/op.hpp"
 #include "topologies/base/nearest.hpp"
 
 namespace meshplan {
@@ -31,6 +33,13 @@ Result<ContextParallel> context_parallel_from(const std::string& text) {
 }
 Result<Recompute> recompute_from(const std::string& text) {
   return one_of<Recompute>(text, kRecompute, "recompute policy");
+}
+
+std::string modules_text(uint32_t modules) {
+  std::vector<std::string> names;
+  for (int i = 0; i <= static_cast<int>(Module::state); ++i)
+    if ((modules >> i & 1) != 0) names.emplace_back(name_of(static_cast<Module>(i)));
+  return fmt::format("{}", fmt::join(names, "+"));
 }
 
 std::string to_text(const Plan& plan) {

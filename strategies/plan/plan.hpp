@@ -64,6 +64,9 @@ std::string to_text(Recompute kind);
 Result<ContextParallel> context_parallel_from(const std::string& text);
 Result<Recompute> recompute_from(const std::string& text);
 
+/// "norm+activation": names of the modules in a bit set.
+std::string modules_text(uint32_t modules);
+
 /// One line: "tp8 pp16 vpp8 cp1 dp64 (shard 64) zero1 mb1 recompute none 1f1b", fixed order.
 std::string to_text(const Plan& plan);
 

@@ -59,6 +59,8 @@ const char* about(RuleId rule) {
       return "the trainer does products in this format";
     case RuleId::optimizer_offload:
       return "the trainer offers the optimizer on the host";
+    case RuleId::recompute_modules:
+      return "selective recompute covers what the trainer can recompute";
     case RuleId::kv_heads_by_tp:
       return "tp divides the kv heads; they are never shared";
     case RuleId::even_layers:
@@ -79,6 +81,10 @@ const char* about(RuleId rule) {
       return "the trainer knows no sequence parallelism";
     case RuleId::vocabulary_by_tp:
       return "tp divides the vocabulary without padding";
+    case RuleId::depth_first_only:
+      return "interleaved: a chunk takes pp micro-batches in turn";
+    case RuleId::always_reshards:
+      return "zero 3 gathers weights again for the backward pass";
   }
   return "";
 }

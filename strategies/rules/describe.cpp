@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <bit>
+
 #include "strategies/rules/rules.hpp"
 
 namespace meshplan {
@@ -36,6 +39,17 @@ struct Words {
 };
 
 }  // namespace
+
+std::string RuleChecker::nearest_units(uint32_t modules) const {
+  std::string best = "none or full";
+  int most = 0;
+  for (const uint32_t unit : trainer_.recompute_units) {
+    const int common = std::popcount(unit & modules);
+    if (common > most) best = modules_text(unit);
+    most = std::max(most, common);
+  }
+  return best;
+}
 
 Diagnostic RuleChecker::describe(RuleId rule, const Plan& p) const {
   const Model& m = model_;
@@ -193,6 +207,10 @@ Diagnostic RuleChecker::describe(RuleId rule, const Plan& p) const {
       w = {fmt::format("{} does not keep optimizer states on the host", id), "--optimizer-offload",
            "", "leave it out"};
       break;
+    case RuleId::recompute_modules:
+      w = {fmt::format("{} cannot recompute these modules apart from the others", id),
+           "--recompute", modules_text(p.recompute_modules), nearest_units(p.recompute_modules)};
+      break;
     case RuleId::kv_heads_by_tp:
       w = {fmt::format("{} kv heads cannot be cut by tp {}, and {} does not share them", m.kv_heads,
                        p.tp, id),
@@ -241,6 +259,14 @@ Diagnostic RuleChecker::describe(RuleId rule, const Plan& p) const {
       w = {fmt::format("{} does not pad, and a vocabulary of {} cannot be cut by tp {}", id,
                        m.vocabulary, p.tp),
            "--tp", text(p.tp), nearest_divisors("tp", m.vocabulary, p.tp, 4 * int64_t{p.tp})};
+      break;
+    case RuleId::depth_first_only:
+      w = {fmt::format("{} has no choice of micro-batches that a chunk takes in turn", id),
+           "--schedule-group", text(p.schedule_group), fmt::format("{}", p.pp)};
+      break;
+    case RuleId::always_reshards:
+      w = {fmt::format("{} always gathers weights again for the backward pass", id), "--reshard",
+           "off", "on, or zero 2 for the same traffic"};
       break;
   }
   const bool universal = rule <= RuleId::schedule_shape;

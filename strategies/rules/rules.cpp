@@ -34,6 +34,7 @@ constexpr std::array<const char*, kRules> kNames = {"none",
                                                     "schedule",
                                                     "compute-format",
                                                     "optimizer-offload",
+                                                    "recompute-modules",
                                                     "kv-heads-by-tp",
                                                     "even-layers",
                                                     "micro-batches-by-pp",
@@ -43,7 +44,9 @@ constexpr std::array<const char*, kRules> kNames = {"none",
                                                     "untied-with-pipeline",
                                                     "no-expert-tp",
                                                     "no-sequence-parallel",
-                                                    "vocabulary-by-tp"};
+                                                    "vocabulary-by-tp",
+                                                    "depth-first-only",
+                                                    "always-reshards"};
 constexpr RuleId kFirstNamed = RuleId::kv_heads_by_tp;
 
 }  // namespace
@@ -72,120 +75,162 @@ RuleChecker::RuleChecker(const Model& model, const Batch& batch, const Trainer& 
        {ContextParallel::all_gather, ContextParallel::ring, ContextParallel::all_to_all})
     for (const auto& name : trainer.context_parallel_kinds)
       if (name == to_text(kind)) cp_kinds_ |= 1u << static_cast<unsigned>(kind);
+  modules_ = modules_of(model);
   for (const DType type : trainer.compute) formats_ |= 1u << static_cast<unsigned>(type);
 }
 
+// Each visit_ calls found(rule) for every rule that is broken and returns true as soon as found
+// does: check() stops at the first, check_all() goes on.
+
+template <class Found>
+bool RuleChecker::visit(const Plan& plan, Found&& found) const {
+  const RuleId degrees = check_degrees(plan);
+  if (degrees != RuleId::none) return found(degrees);  // the others divide by degrees
+  return visit_batch(plan, found) || visit_shapes(plan, found) || visit_offer(plan, found) ||
+         visit_stages(plan, found) || visit_named(plan, found);
+}
+
 RuleId RuleChecker::check(const Plan& plan) const {
-  RuleId rule = check_degrees(plan);
-  if (rule == RuleId::none) rule = check_shapes(plan);
-  if (rule == RuleId::none) rule = check_offer(plan);
-  if (rule == RuleId::none) rule = check_stages(plan);
-  if (rule == RuleId::none) rule = check_named(plan);
-  return rule;
+  RuleId first = RuleId::none;
+  visit(plan, [&](RuleId rule) {
+    first = rule;
+    return true;
+  });
+  return first;
+}
+
+std::vector<RuleId> RuleChecker::check_all(const Plan& plan) const {
+  std::vector<RuleId> all;
+  visit(plan, [&](RuleId rule) {
+    all.push_back(rule);
+    return false;
+  });
+  return all;
 }
 
 RuleId RuleChecker::check_degrees(const Plan& p) const {
-  if (std::min({p.tp, p.pp, p.vpp, p.cp, p.dp_shard, p.dp_replicate, p.ep, p.etp, p.micro_batch}) <
-          1 ||
-      p.zero < 0 || p.zero > 3 || p.schedule_group < 0 || p.recompute_layers < -1)
-    return RuleId::degrees;
-  if (gpus_ > 0 && p.world() != gpus_) return RuleId::world;
-  const int64_t each = int64_t{p.dp()} * p.micro_batch;
-  if (batch_.global_sequences < each || batch_.global_sequences % each != 0) return RuleId::batch;
-  return RuleId::none;
+  const bool positive = std::min({p.tp, p.pp, p.vpp, p.cp, p.dp_shard, p.dp_replicate, p.ep, p.etp,
+                                  p.micro_batch}) >= 1;
+  const bool broken =
+      !positive || p.zero < 0 || p.zero > 3 || p.schedule_group < 0 || p.recompute_layers < -1;
+  return broken ? RuleId::degrees : RuleId::none;
 }
 
-RuleId RuleChecker::check_shapes(const Plan& p) const {
+template <class Found>
+bool RuleChecker::visit_batch(const Plan& p, Found&& found) const {
+  if (gpus_ > 0 && p.world() != gpus_ && found(RuleId::world)) return true;
+  const int64_t each = int64_t{p.dp()} * p.micro_batch;
+  const bool whole = batch_.global_sequences >= each && batch_.global_sequences % each == 0;
+  return !whole && found(RuleId::batch);
+}
+
+template <class Found>
+bool RuleChecker::visit_shapes(const Plan& p, Found&& found) const {
+  const auto broken = [&](RuleId rule, bool violated) { return violated && found(rule); };
   const bool ulysses = p.cp > 1 && p.cp_kind == ContextParallel::all_to_all;
   const int64_t head_ranks = ulysses ? int64_t{p.tp} * p.cp : p.tp;
-  if (model_.heads % head_ranks != 0) return RuleId::heads_by_tp;
-  if (model_.kv_heads % head_ranks != 0 && head_ranks % model_.kv_heads != 0)
-    return RuleId::kv_heads_shared;
-  if (dense_layers_ && model_.intermediate % p.tp != 0) return RuleId::width_by_tp;
+  if (broken(RuleId::heads_by_tp, model_.heads % head_ranks != 0) ||
+      broken(RuleId::kv_heads_shared,
+             model_.kv_heads % head_ranks != 0 && head_ranks % model_.kv_heads != 0) ||
+      broken(RuleId::width_by_tp, (dense_layers_ && model_.intermediate % p.tp != 0) ||
+                                      (moe_layers_ && model_.moe->shared_intermediate % p.tp != 0)))
+    return true;
   if (moe_layers_) {
     const Moe& moe = *model_.moe;
-    if (moe.shared_intermediate % p.tp != 0) return RuleId::width_by_tp;
-    if (moe.expert_intermediate % p.etp != 0) return RuleId::expert_width_by_etp;
-    if (moe.experts % p.ep != 0) return RuleId::experts_by_ep;
-    if (int64_t{p.tp} * p.cp * p.dp() % (int64_t{p.ep} * p.etp) != 0) return RuleId::expert_ranks;
-  } else if (p.ep > 1 || p.etp > 1) {
-    return RuleId::experts_need_moe;
+    if (broken(RuleId::expert_width_by_etp, moe.expert_intermediate % p.etp != 0) ||
+        broken(RuleId::experts_by_ep, moe.experts % p.ep != 0) ||
+        broken(RuleId::expert_ranks, int64_t{p.tp} * p.cp * p.dp() % (int64_t{p.ep} * p.etp) != 0))
+      return true;
+  } else if (broken(RuleId::experts_need_moe, p.ep > 1 || p.etp > 1)) {
+    return true;
   }
-  if (p.cp > 1 && batch_.sequence % (ulysses ? p.cp : 2 * p.cp) != 0) return RuleId::sequence_by_cp;
-  if (p.tp > 1 && p.sequence_parallel && batch_.sequence / p.cp % p.tp != 0)
-    return RuleId::sequence_by_tp;
-  return RuleId::none;
+  return broken(RuleId::sequence_by_cp,
+                p.cp > 1 && batch_.sequence % (ulysses ? p.cp : 2 * p.cp) != 0) ||
+         broken(RuleId::sequence_by_tp,
+                p.tp > 1 && p.sequence_parallel && batch_.sequence / p.cp % p.tp != 0);
 }
 
 ScheduleShape RuleChecker::shape_of(const Plan& p) const {
   return {p.schedule, p.pp, p.vpp, batch_.micro_batches(p), p.schedule_group};
 }
 
-RuleId RuleChecker::check_stages(const Plan& p) const {
-  if (p.vpp > 1 && p.pp == 1) return RuleId::chunks_need_stages;
+template <class Found>
+bool RuleChecker::visit_stages(const Plan& p, Found&& found) const {
+  if (p.vpp > 1 && p.pp == 1 && found(RuleId::chunks_need_stages)) return true;
   const ScheduleShape shape = shape_of(p);
-  if (p.pp > 1 && !check_shape(shape).ok()) return RuleId::schedule_shape;
+  // Shapes are only asked about whole micro-batches.
+  if (p.pp > 1 && shape.micro_batches > 0 && !check_shape(shape).ok())
+    return found(RuleId::schedule_shape);
   const int64_t stages = virtual_stages(shape);
-  if (p.layer_split.empty()) {
-    if (stages > 1 && model_.layers + 2 < stages) return RuleId::stages_by_layers;
-    return RuleId::none;
-  }
+  if (p.layer_split.empty())
+    return stages > 1 && model_.layers + 2 < stages && found(RuleId::stages_by_layers);
   int64_t sum = 0;
+  bool positive = true;
   for (const int layers : p.layer_split) {
-    if (layers < 0) return RuleId::layer_split;
+    positive = positive && layers >= 0;
     sum += layers;
   }
-  if (static_cast<int64_t>(p.layer_split.size()) != stages || sum != model_.layers)
-    return RuleId::layer_split;
-  return RuleId::none;
+  const bool fits =
+      positive && static_cast<int64_t>(p.layer_split.size()) == stages && sum == model_.layers;
+  return !fits && found(RuleId::layer_split);
 }
 
-RuleId RuleChecker::check_offer(const Plan& p) const {
+bool RuleChecker::can_recompute(uint32_t modules) const {
+  if (!trainer_.recompute_limited) return true;
+  if (modules == 0) return !trainer_.recompute_units.empty();  // what the trainer means by it
+  uint32_t covered = 0;
+  for (const uint32_t unit : trainer_.recompute_units)
+    if ((unit & modules_ & ~modules) == 0) covered |= unit;
+  return (covered & modules_) == (modules & modules_);
+}
+
+template <class Found>
+bool RuleChecker::visit_offer(const Plan& p, Found&& found) const {
   const Trainer& t = trainer_;
-  if (p.tp > 1 && !t.tensor_parallel) return RuleId::tensor_parallel;
-  if (p.pp > 1 && !t.pipeline_parallel) return RuleId::pipeline_parallel;
-  if (p.cp > 1 && !t.context_parallel) return RuleId::context_parallel;
-  if (p.cp > 1 && (cp_kinds_ >> static_cast<unsigned>(p.cp_kind) & 1) == 0)
-    return RuleId::context_parallel_kind;
-  if (p.ep > 1 && !t.expert_parallel) return RuleId::expert_parallel;
-  if (p.zero > t.max_zero) return RuleId::zero_level;
-  if (p.zero > 0 && p.dp_replicate > 1 && p.dp_shard > 1 && !t.hybrid_shard)
-    return RuleId::hybrid_shard;
-  if (p.pp > 1 && (schedules_ >> static_cast<unsigned>(p.schedule) & 1) == 0)
-    return RuleId::schedule;
-  if ((formats_ >> static_cast<unsigned>(p.compute) & 1) == 0) return RuleId::compute_format;
-  if (p.optimizer_offload && !t.optimizer_offload) return RuleId::optimizer_offload;
-  return RuleId::none;
+  const auto broken = [&](RuleId rule, bool violated) { return violated && found(rule); };
+  const bool sharded_copies = p.zero > 0 && p.dp_replicate > 1 && p.dp_shard > 1;
+  const auto in = [](uint32_t set, auto value) {
+    return (set >> static_cast<unsigned>(value) & 1) != 0;
+  };
+  return broken(RuleId::tensor_parallel, p.tp > 1 && !t.tensor_parallel) ||
+         broken(RuleId::pipeline_parallel, p.pp > 1 && !t.pipeline_parallel) ||
+         broken(RuleId::context_parallel, p.cp > 1 && !t.context_parallel) ||
+         broken(RuleId::context_parallel_kind,
+                p.cp > 1 && t.context_parallel && !in(cp_kinds_, p.cp_kind)) ||
+         broken(RuleId::expert_parallel, p.ep > 1 && !t.expert_parallel) ||
+         broken(RuleId::zero_level, p.zero > t.max_zero) ||
+         broken(RuleId::hybrid_shard, sharded_copies && !t.hybrid_shard) ||
+         broken(RuleId::schedule, p.pp > 1 && t.pipeline_parallel && !in(schedules_, p.schedule)) ||
+         broken(RuleId::compute_format, !in(formats_, p.compute)) ||
+         broken(RuleId::optimizer_offload, p.optimizer_offload && !t.optimizer_offload) ||
+         broken(RuleId::recompute_modules,
+                p.recompute == Recompute::selective && !can_recompute(p.recompute_modules));
 }
 
-RuleId RuleChecker::check_named(const Plan& p) const {
-  if (named_ == 0) return RuleId::none;
-  const auto broken = [&](RuleId rule, bool violated) { return violated && names(rule); };
+template <class Found>
+bool RuleChecker::visit_named(const Plan& p, Found&& found) const {
+  if (named_ == 0) return false;
+  const auto broken = [&](RuleId rule, bool violated) {
+    return violated && names(rule) && found(rule);
+  };
   const int64_t micro_batches = batch_.micro_batches(p);
   const bool interleaved = p.pp > 1 && p.schedule == ScheduleKind::interleaved;
   const int64_t group = p.schedule_group > 0 ? p.schedule_group : p.pp;
   const int64_t rest = micro_batches % group;
-  if (broken(RuleId::kv_heads_by_tp, model_.kv_heads % p.tp != 0)) return RuleId::kv_heads_by_tp;
-  if (broken(RuleId::even_layers,
-             p.layer_split.empty() && model_.layers % (int64_t{p.pp} * p.vpp) != 0))
-    return RuleId::even_layers;
-  if (broken(RuleId::micro_batches_by_pp, interleaved && micro_batches % p.pp != 0))
-    return RuleId::micro_batches_by_pp;
-  if (broken(RuleId::interleaved_group,
-             interleaved && (micro_batches < group || (rest != 0 && rest < p.pp))))
-    return RuleId::interleaved_group;
-  if (broken(RuleId::zero_1_with_pipeline, p.pp > 1 && p.zero > 1))
-    return RuleId::zero_1_with_pipeline;
-  if (broken(RuleId::fully_sharded_only, p.zero == 1 || p.zero == 2))
-    return RuleId::fully_sharded_only;
-  if (broken(RuleId::untied_with_pipeline, p.pp > 1 && model_.tied_embeddings))
-    return RuleId::untied_with_pipeline;
-  if (broken(RuleId::no_expert_tp, p.etp > 1)) return RuleId::no_expert_tp;
-  if (broken(RuleId::no_sequence_parallel, p.tp > 1 && p.sequence_parallel))
-    return RuleId::no_sequence_parallel;
-  if (broken(RuleId::vocabulary_by_tp, model_.vocabulary % p.tp != 0))
-    return RuleId::vocabulary_by_tp;
-  return RuleId::none;
+  return broken(RuleId::kv_heads_by_tp, model_.kv_heads % p.tp != 0) ||
+         broken(RuleId::even_layers,
+                p.layer_split.empty() && model_.layers % (int64_t{p.pp} * p.vpp) != 0) ||
+         broken(RuleId::micro_batches_by_pp, interleaved && micro_batches % p.pp != 0) ||
+         broken(RuleId::interleaved_group,
+                interleaved && (micro_batches < group || (rest != 0 && rest < p.pp))) ||
+         broken(RuleId::zero_1_with_pipeline, p.pp > 1 && p.zero > 1) ||
+         broken(RuleId::fully_sharded_only, p.zero == 1 || p.zero == 2) ||
+         broken(RuleId::untied_with_pipeline, p.pp > 1 && model_.tied_embeddings) ||
+         broken(RuleId::no_expert_tp, p.etp > 1) ||
+         broken(RuleId::no_sequence_parallel, p.tp > 1 && p.sequence_parallel) ||
+         broken(RuleId::vocabulary_by_tp, model_.vocabulary % p.tp != 0) ||
+         broken(RuleId::depth_first_only, interleaved && p.schedule_group > p.pp) ||
+         broken(RuleId::always_reshards, p.zero == 3 && !p.reshard_after_forward);
 }
 
 std::optional<Diagnostic> violated(const Model& model, const Plan& plan, const Batch& batch,

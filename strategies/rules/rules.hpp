@@ -47,6 +47,7 @@ enum class RuleId : uint8_t {
   schedule,
   compute_format,
   optimizer_offload,
+  recompute_modules,  ///< selective recompute of what the trainer can recompute
   // What a trainer names in its rules.
   kv_heads_by_tp,        ///< kv heads are cut by tp, never shared (torchtitan, nanotron)
   even_layers,           ///< layers divisible by pp * vpp unless a split is given
@@ -58,8 +59,10 @@ enum class RuleId : uint8_t {
   no_expert_tp,          ///< etp is 1
   no_sequence_parallel,  ///< the trainer knows no sequence parallelism
   vocabulary_by_tp,      ///< vocabulary is cut by tp without padding
+  depth_first_only,      ///< interleaved: a chunk takes pp micro-batches in turn, no other number
+  always_reshards,       ///< zero 3 gathers weights again for the backward pass
 };
-constexpr int kRules = static_cast<int>(RuleId::vocabulary_by_tp) + 1;
+constexpr int kRules = static_cast<int>(RuleId::always_reshards) + 1;
 
 /// "heads-by-tp", ...: as in trainer files, funnels and messages.
 const char* name_of(RuleId rule);
@@ -77,6 +80,8 @@ class RuleChecker {
   /// First rule that the plan breaks: degrees and shapes, what the trainer offers, stages, named
   /// rules; none if it is legal. Allocates only where a schedule refuses its shape.
   RuleId check(const Plan& plan) const;
+  /// All of them, in the same order. Only the degrees themselves when one is below 1.
+  std::vector<RuleId> check_all(const Plan& plan) const;
 
   /// ErrorKind::no_plan with flag, value, rule, who imposes it and the nearest fix.
   /// rule: what check() answered for this plan, not none.
@@ -84,10 +89,20 @@ class RuleChecker {
 
  private:
   RuleId check_degrees(const Plan& plan) const;
-  RuleId check_shapes(const Plan& plan) const;
-  RuleId check_stages(const Plan& plan) const;
-  RuleId check_offer(const Plan& plan) const;
-  RuleId check_named(const Plan& plan) const;
+  template <class Found>
+  bool visit(const Plan& plan, Found&& found) const;
+  template <class Found>
+  bool visit_batch(const Plan& plan, Found&& found) const;
+  template <class Found>
+  bool visit_shapes(const Plan& plan, Found&& found) const;
+  template <class Found>
+  bool visit_stages(const Plan& plan, Found&& found) const;
+  template <class Found>
+  bool visit_offer(const Plan& plan, Found&& found) const;
+  template <class Found>
+  bool visit_named(const Plan& plan, Found&& found) const;
+  bool can_recompute(uint32_t modules) const;
+  std::string nearest_units(uint32_t modules) const;
   bool names(RuleId rule) const { return (named_ >> static_cast<unsigned>(rule) & 1) != 0; }
   ScheduleShape shape_of(const Plan& plan) const;
 
@@ -100,6 +115,7 @@ class RuleChecker {
   uint32_t schedules_ = 0;  ///< bit set of ScheduleKind
   uint32_t cp_kinds_ = 0;   ///< bit set of ContextParallel
   uint32_t formats_ = 0;    ///< bit set of DType
+  uint32_t modules_ = 0;    ///< bit set of Module: those that the model has
 };
 
 /// One question: the first violated rule, described. For a search, keep a RuleChecker.

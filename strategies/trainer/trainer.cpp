@@ -167,6 +167,13 @@ Status read_plans(MapReader map, Trainer& t) {
   t.expert_parallel = map.boolean("expert_parallel", t.expert_parallel);
   t.hybrid_shard = map.boolean("hybrid_shard", t.hybrid_shard);
   t.optimizer_offload = map.boolean("optimizer_offload", t.optimizer_offload);
+  const std::vector<std::string> units = map.texts("recompute");
+  check_words(map, "recompute", units, recompute_unit_names());
+  if (map.has("recompute")) {
+    t.recompute_limited = true;
+    t.recompute_units.clear();
+    for (const std::string& unit : units) t.recompute_units.push_back(recompute_unit(unit));
+  }
   if (map.has("rules")) t.rules = map.texts("rules");
   check_words(map, "rules", t.rules, trainer_rule_names());
   return map.finish();

@@ -149,8 +149,16 @@ struct Trainer {
   std::vector<std::string> context_parallel_kinds = {"all-gather", "ring", "all-to-all"};
   bool hybrid_shard = true;  ///< copies of sharded groups (HSDP)
   bool optimizer_offload = true;
+  bool recompute_limited = false;         ///< selective recompute covers only these units
+  std::vector<uint32_t> recompute_units;  ///< bit sets of Module, see recompute_unit()
   std::vector<std::string> rules;  ///< ids of the rules it imposes, see strategies/rules
 };
+
+/// Modules that trainers recompute together, by the name that trainer files use: core-attention,
+/// norm, mlp, moe, shared-expert, per-operation (every second product and all cheap operations).
+/// 0: no such unit.
+uint32_t recompute_unit(const std::string& name);
+std::vector<std::string> recompute_unit_names();
 
 /// What weight gradients are accumulated in when products are done in `compute`.
 DType gradient_of(const Trainer& trainer, DType compute);

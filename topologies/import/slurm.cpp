@@ -151,7 +151,8 @@ Result<Imported> import_slurm(const std::string& text, const std::string& name,
       return false;
     }
     int height = 0;
-    int64_t hosts = at_switch.hosts;
+    // `scontrol show topology` repeats below an upper switch all nodes of the lower ones.
+    int64_t hosts = at_switch.children.empty() ? at_switch.hosts : 0;
     for (const auto& child : at_switch.children) {
       if (switches.count(child) == 0) {
         broken = {ErrorKind::input, fmt::format("switch '{}' is not defined", child), where,

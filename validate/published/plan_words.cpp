@@ -53,10 +53,7 @@ uint32_t modules_of(SelectiveMeaning meaning) {
     case SelectiveMeaning::core_attention:
       return bit(Module::core_attention);
     case SelectiveMeaning::per_operation:
-      // Every second product is kept, so half of them run again: the output projection and the
-      // MLP's input, which hold half of a layer's product FLOPs.
-      return bit(Module::norm) | bit(Module::rope) | bit(Module::activation) |
-             bit(Module::residual) | bit(Module::attention_out) | bit(Module::mlp_in);
+      return recompute_unit("per-operation");
     case SelectiveMeaning::activation:
       return bit(Module::activation);
   }

@@ -25,6 +25,7 @@ Trainer liberal(Trainer trainer) {
   trainer.expert_parallel = trainer.context_parallel = true;
   trainer.context_parallel_kinds = any.context_parallel_kinds;
   trainer.hybrid_shard = trainer.optimizer_offload = true;
+  trainer.recompute_limited = false;
   return trainer;
 }
 

@@ -247,7 +247,7 @@ TEST_CASE("names of rules are all different, and every named rule exists for tra
   std::set<std::string> names;
   for (int i = 0; i < kRules; ++i) names.insert(name_of(static_cast<RuleId>(i)));
   CHECK(names.size() == static_cast<size_t>(kRules));
-  CHECK(trainer_rule_names().size() == 10);
+  CHECK(trainer_rule_names().size() == 12);
   CHECK(trainer_rule_names().front() == "kv-heads-by-tp");
 }
 

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the readers of several trainers do alike.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "strategies/launch/trainer_files.hpp"
+
+namespace meshplan::launch {
+
+/// The model that the file describes; the given one in its place when the shapes agree, so that it
+/// keeps its name. A difference is noted in the config.
+void adopt_model(Config& config, Model described, const Given& given);
+
+/// For files that hold no model: the given one, else "model" is unknown.
+void take_given_model(Config& config, const Given& given);
+
+/// 0 where neither the file nor the user says it, and noted as unknown.
+void set_sequence(Config& config, int64_t stated, const Given& given);
+void set_global_batch(Config& config, int64_t stated, const Given& given);
+
+/// Nodes and GPUs: the user's, else the file's (0: it has none).
+void set_machine(Config& config, int64_t nodes, int64_t gpus_per_node, const Given& given);
+
+/// dp_shard and dp_replicate from what the other degrees leave of the GPUs. `copies`: HSDP.
+void set_data_parallel(Config& config, int64_t copies);
+
+bool same_shape(const Model& a, const Model& b);
+
+/// "2 x 2 ..." flat list of virtual stages as Megatron's layout string: E, t, L, m, |.
+std::string layout_text(const std::vector<int>& split);
+/// Layers of each virtual stage; empty with a message when it is malformed.
+std::vector<int> layout_split(const std::string& text, std::string& problem);
+
+/// Divisors of `whole` next to `value`: "4 or 8".
+std::string nearest_divisors(int64_t whole, int64_t value);
+std::string nearest_multiples(int64_t step, int64_t value);
+
+}  // namespace meshplan::launch

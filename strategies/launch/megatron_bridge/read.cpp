@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "strategies/launch/common.hpp"
+#include "strategies/launch/format/formats.hpp"
+#include "strategies/launch/megatron_bridge/files.hpp"
+#include "strategies/launch/megatron_lm/files.hpp"
+
+namespace meshplan::launch::megatron_bridge {
+namespace {
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+/// By the recipe that is overridden, or by the Hugging Face name in a recipe.
+const Recipe* recipe_in(const Settings& s) {
+  const std::string recipe = s.text("--recipe", ""), hf = s.text("model.self.(0)", s.text("model.(0)", ""));
+  for (const Recipe& each : recipes()) {
+    const std::string prefix =
+        std::string(each.recipe).substr(0, std::string(each.recipe).find("_pretrain"));
+    if (recipe.rfind(prefix + "_", 0) == 0 || (!hf.empty() && ends_with(hf, each.hf))) return &each;
+  }
+  return nullptr;
+}
+
+void read_precision(Config& config) {
+  const Settings& s = config.settings;
+  Plan& p = config.job.plan;
+  const std::string name = s.text("mixed_precision", "bf16_mixed");
+  const auto has = [&](const char* word) { return name.find(word) != std::string::npos; };
+  p.compute = has("fp4")    ? DType::fp4
+              : has("fp8")  ? DType::fp8
+              : has("fp16") ? DType::fp16
+                            : DType::bf16;
+  p.gradient = s.boolean("ddp.grad_reduce_in_fp32", false) ? DType::fp32 : DType::bf16;
+}
+
+void read_recompute(Config& config) {
+  const Settings& s = config.settings;
+  Plan& p = config.job.plan;
+  const std::string kind = s.text("model.recompute_granularity", "");
+  if (kind == "full") {
+    p.recompute = Recompute::full;
+    if (s.text("model.recompute_method", "") == "block")
+      p.recompute_layers = static_cast<int>(s.integer("model.recompute_num_layers", -1));
+  }
+  if (kind != "selective") return;
+  p.recompute = Recompute::selective;
+  std::vector<std::string> names = s.texts("model.recompute_modules");
+  if (names.size() == 1 && names.front().rfind('[', 0) == 0) {  // an override is one word
+    std::string list = names.front().substr(1, names.front().size() - 2), word;
+    names.clear();
+    for (const char c : list + ',') {
+      if (c == ',')
+        names.push_back(std::exchange(word, ""));
+      else
+        word += c;
+    }
+  }
+  if (names.empty()) names = {"core_attn"};
+  for (const auto& name : names) {
+    const uint32_t modules = megatron_lm::modules_named(name);
+    p.recompute_modules |= modules;
+    if (modules == 0)
+      config.notes.push_back(fmt::format("{}: '{}' is recomputed and not in the plan",
+                                         s.where("model.recompute_modules"), name));
+  }
+}
+
+}  // namespace
+
+Result<Config> read(const std::string& text, const std::string& name, const Given& given, Version) {
+  Config config;
+  if (ends_with(name, ".py")) {
+    MESHPLAN_TRY(config.settings, read_python(text, name, given.entry));
+  } else {
+    MESHPLAN_TRY(config.settings, read_shell(text, name));
+  }
+  const Settings& s = config.settings;
+  set_machine(config, 0, 0, given);
+  if (const Recipe* recipe = recipe_in(s); recipe != nullptr) {
+    MESHPLAN_TRY(Model model, find_model(recipe->model));
+    adopt_model(config, std::move(model), given);
+  } else {
+    take_given_model(config, given);
+  }
+  Plan& p = config.job.plan;
+  const auto degree = [&](const char* key, int otherwise) {
+    return static_cast<int>(s.integer(fmt::format("model.{}", key), otherwise));
+  };
+  p.tp = degree("tensor_model_parallel_size", 1);
+  p.sequence_parallel = s.boolean("model.sequence_parallel", false);
+  p.pp = degree("pipeline_model_parallel_size", 1);
+  p.cp = degree("context_parallel_size", 1);
+  const std::string kind = s.text("model.cp_comm_type", "p2p");
+  p.cp_kind = kind == "all_gather"        ? ContextParallel::all_gather
+              : kind.rfind("a2a", 0) == 0 ? ContextParallel::all_to_all
+                                          : ContextParallel::ring;
+  p.ep = degree("expert_model_parallel_size", 1);
+  const bool experts = config.job.model.moe.has_value();
+  p.etp = degree("expert_tensor_parallel_size", experts ? p.tp : 1);
+  const std::string layout = s.text("model.pipeline_model_parallel_layout", "");
+  p.vpp = std::max(1, degree("virtual_pipeline_model_parallel_size", 1));
+  if (!layout.empty() && p.pp > 1 && layout.front() != '[') {
+    std::string flat, problem;
+    for (const char c : layout)
+      if (c != '\'' && c != '"') flat += c;
+    p.layer_split = layout_split(flat, problem);
+    if (!problem.empty())
+      config.findings.push_back({ErrorKind::check, problem,
+                                 s.where("model.pipeline_model_parallel_layout"), layout,
+                                 "layout (megatron-bridge)", ""});
+    p.vpp = std::max<int>(1, static_cast<int>(p.layer_split.size()) / p.pp);
+  }
+  p.schedule = p.vpp > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
+  p.schedule_group = degree("microbatch_group_size_per_vp_stage", 0);
+  p.zero = s.boolean("ddp.use_distributed_optimizer", true) ? 1 : 0;
+  if (s.boolean("ddp.use_megatron_fsdp", false)) {
+    const std::string strategy = s.text("ddp.data_parallel_sharding_strategy", "no_shard");
+    p.zero = strategy == "optim_grads_params" ? 3 : strategy == "optim_grads" ? 2 : p.zero;
+  }
+  set_data_parallel(config, s.integer("ddp.num_distributed_optimizer_instances", 1));
+  p.optimizer_offload = s.boolean("optimizer.optimizer_cpu_offload", false);
+  read_precision(config);
+  read_recompute(config);
+  p.micro_batch = static_cast<int>(s.integer("train.micro_batch_size", 1));
+  set_sequence(config, s.integer("dataset.seq_length", s.integer("model.seq_length", 0)), given);
+  set_global_batch(config, s.integer("train.global_batch_size", 0), given);
+  return config;
+}
+
+}  // namespace meshplan::launch::megatron_bridge

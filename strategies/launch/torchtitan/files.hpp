@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// torchtitan: a TOML file up to 0.2, a Python function since. 0.3 counts sequences, 0.4 (main of
+// August 2026) tokens.
+#pragma once
+#include "strategies/launch/trainer_files.hpp"
+
+namespace meshplan::launch::torchtitan {
+
+constexpr Version kRecipes = {0, 3};
+constexpr Version kTokens = {0, 4};
+
+/// A model that torchtitan has under a name of its own.
+struct Flavor {
+  const char* model;   ///< of ours
+  const char* module;  ///< llama3, deepseek_v3
+  const char* flavor;
+  const char* base;    ///< recipe that everything but plan and model is taken from
+  const char* assets;  ///< tokenizer
+};
+const Flavor* flavor_of(const Model& model);
+const Flavor* flavor_named(const std::string& module, const std::string& flavor);
+const std::vector<Flavor>& flavors();
+
+Result<std::string> write(const Job& job, Version version);
+Result<Config> read(const std::string& text, const std::string& name, const Given& given,
+                    Version version);
+std::vector<ConfigRule> rules();
+
+/// Layers of each of `stages` virtual stages when the ends are counted as `first` and `last` layers
+/// (distributed/pipeline_parallel.py).
+std::vector<int> split_by_weights(int64_t layers, int64_t stages, int64_t first, int64_t last);
+
+/// Is there one stage a rank under this schedule? Unknown names have none.
+enum class StageKind { single, looped, unknown };
+StageKind stages_of(const std::string& schedule);
+
+}  // namespace meshplan::launch::torchtitan

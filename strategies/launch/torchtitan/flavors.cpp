@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cctype>
+
+#include "strategies/launch/common.hpp"
+#include "strategies/launch/torchtitan/files.hpp"
+
+namespace meshplan::launch::torchtitan {
+
+const std::vector<Flavor>& flavors() {
+  static const std::vector<Flavor> all = {
+      {"llama3-8b", "llama3", "8B", "llama3_8b", "Llama-3.1-8B"},
+      {"llama3-70b", "llama3", "70B", "llama3_70b", "Llama-3.1-70B"},
+      {"llama3-405b", "llama3", "405B", "llama3_70b", "Llama-3.1-405B"},
+      {"deepseek-v2-lite", "deepseek_v3", "16B", "deepseek_v3_16b", "deepseek-moe-16b-base"},
+      {"deepseek-v3", "deepseek_v3", "671B", "deepseek_v3_671b", "DeepSeek-V3.1-Base"},
+  };
+  return all;
+}
+
+const Flavor* flavor_of(const Model& model) {
+  for (const Flavor& each : flavors())
+    if (const auto known = find_model(each.model); known.ok() && same_shape(*known, model))
+      return &each;
+  return nullptr;
+}
+
+const Flavor* flavor_named(const std::string& module, const std::string& flavor) {
+  for (const Flavor& each : flavors())
+    if (module == each.module && flavor == each.flavor) return &each;
+  return nullptr;
+}
+
+std::vector<int> split_by_weights(int64_t layers, int64_t stages, int64_t first, int64_t last) {
+  const int64_t whole = layers + first + last;
+  std::vector<int> out;
+  for (int64_t i = 0; i < stages; ++i) {
+    int64_t own = whole / stages + (i < whole % stages ? 1 : 0);
+    if (i == 0) own -= first;
+    if (i + 1 == stages) own -= last;
+    out.push_back(static_cast<int>(std::max<int64_t>(0, own)));
+  }
+  return out;
+}
+
+StageKind stages_of(const std::string& schedule) {
+  std::string name;
+  for (const char c : schedule)
+    name += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (name == "1f1b" || name == "gpipe") return StageKind::single;
+  for (const char* looped :
+       {"interleaved1f1b", "loopedbfs", "interleavedzerobubble", "zbvzerobubble", "dualpipev"})
+    if (name == looped) return StageKind::looped;
+  return StageKind::unknown;
+}
+
+}  // namespace meshplan::launch::torchtitan

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Launch files of every trainer and release: the same bytes as the golden files, no finding in them,
+# the same plan back. A broken configuration is named with its rule and the nearest legal value.
+. "$(dirname "$0")/lib.sh"
+. "$root/tests/trainers/lib.sh"
+golden=$root/tests/golden/launch
+
+while read -r id trainer model cluster flags; do
+  # shellcheck disable=SC2086
+  run 0 simulate "$model" "$cluster" $flags --trainer "$trainer" --save "$work/$id.yaml"
+  # shellcheck disable=SC2046
+  told=(--model "$model" --cluster "$cluster" $(beside $flags))
+  for release in $(releases "$trainer"); do
+    folder=$work/$id-$release
+    run 0 launch --trainer "$trainer" --trainer-version "$release" "$work/$id.yaml" -o "$folder"
+    out_lacks "not said"
+    file=$(config_file "$trainer" "$release")
+    [ -x "$folder/slurm.sh" ] || problem "slurm.sh is not executable"
+    for script in "$folder"/*.sh; do bash -n "$script" || problem "$script is no shell script"; done
+    [ "$trainer" = meshplan ] && continue
+    known=$golden/$trainer-$release/$id.${file##*.}
+    if [ -f "$known" ]; then
+      cmp -s "$known" "$folder/$file" || problem "$folder/$file differs from $known"
+    fi
+    run 0 check --trainer "$trainer" --trainer-version "$release" "$folder/$file" "${told[@]}"
+    run 0 import --trainer "$trainer" --trainer-version "$release" "$folder/$file" "${told[@]}" \
+      -o "$work/back.yaml"
+    cmp -s <(strategy_of "$work/$id.yaml") <(strategy_of "$work/back.yaml") ||
+      problem "the plan read back differs: $(diff <(strategy_of "$work/$id.yaml") \
+        <(strategy_of "$work/back.yaml") | tr '\n' ' ')"
+  done
+done < <(grep -v '^#' "$root/tests/trainers/plans.txt")
+for trainer in accelerate deepspeed megatron-bridge megatron-lm nanotron torchtitan; do
+  for release in $(releases $trainer); do
+    [ -n "$(ls "$golden/$trainer-$release" 2>/dev/null)" ] || problem "no golden file: $trainer $release"
+  done
+done
+run 0 simulate "$work/back.yaml"
+
+# Rules: each has a configuration that breaks it.
+while IFS='|' read -r base release rule edit nearest _; do
+  plan_line "$base"
+  file=$(config_file "$trainer" "$release")
+  sed -E "$edit" "$work/$base-$release/$file" >"$work/broken.${file##*.}"
+  cmp -s "$work/broken.${file##*.}" "$work/$base-$release/$file" && problem "$base $rule: no edit"
+  # shellcheck disable=SC2046
+  run 5 check --trainer "$trainer" --trainer-version "$release" "$work/broken.${file##*.}" \
+    --model "$model" --cluster "$cluster" $(beside $flags)
+  out_has "rule    $rule ("
+  grep -A1 -F "rule    $rule (" "$work/out" | grep -qF -- "$nearest" ||
+    problem "$base $rule: the nearest is not '$nearest'"
+done < <(grep -v '^#' "$root/tests/trainers/negative.txt")
+"$meshplan" list config-rules 2>/dev/null | awk 'NR > 1 && /^[^ ]/ { print $1 }' >"$work/rules"
+[ -s "$work/rules" ] || problem "no configuration rules are listed"
+while read -r rule; do
+  grep -qE "^[^|]*\|[^|]*\|${rule#*/}\|" "$root/tests/trainers/negative.txt" ||
+    problem "no configuration breaks $rule"
+done <"$work/rules"
+
+# Nothing is overwritten unasked, nothing foreign is touched.
+run 2 launch --trainer megatron-lm "$work/ml-8b.yaml" -o "$work/ml-8b-0.20"
+err_has "--force"
+echo mine >"$work/ml-8b-0.20/mine.txt"
+run 0 launch --trainer megatron-lm "$work/ml-8b.yaml" -o "$work/ml-8b-0.20" --force --json
+out_has '"schema": "meshplan.launch/1"'
+[ "$(cat "$work/ml-8b-0.20/mine.txt")" = mine ] || problem "a file that was there is gone"
+[ ! -e "$work/ml-8b-0.20.partial" ] || problem "something half written was left"
+# What a trainer has no words for is listed with its price, or refused by the rule.
+run 0 launch --trainer megatron-bridge "$work/ml-70b.yaml" -o "$work/other"
+sed 's/reshard_after_forward: true/reshard_after_forward: false/' "$work/ml-8b-2.yaml" >"$work/kept.yaml"
+run 3 launch --trainer megatron-lm "$work/kept.yaml" -o "$work/kept"
+err_has "always-reshards"
+sed 's/^  layer_split: .*/  layer_split: [20, 20, 20, 20]/' "$work/nt-70b.yaml" >"$work/even.yaml"
+run 0 launch --trainer nanotron "$work/even.yaml" -o "$work/even"
+out_has "not said    --layer-split"
+out_has "that costs"
+run 3 launch --trainer torchtitan "$work/ml-8b.yaml" -o "$work/never"
+err_has "fully-sharded-only (torchtitan)"
+[ ! -e "$work/never" ] || problem "a refused plan left files"
+run 2 launch --trainer megatron "$work/ml-8b.yaml" -o "$work/never" --trainer-version 9.9
+err_has "known: "
+run 2 launch --trainer nanotro "$work/nt-8b.yaml" -o "$work/never"
+err_has "did you mean 'nanotron'?"
+run 2 check --trainer megatron-lm
+run 4 check --trainer nanotron "$work/absent.yaml"
+printf 'a: [1\n' >"$work/bad.yaml"
+run 4 check --trainer nanotron "$work/bad.yaml"
+err_has "bad.yaml:"
+run 2 import --trainer deepspeed "$work/ds-8b-0.19/deepspeed.json"
+err_has "--model"
+run 5 check --trainer deepspeed "$work/ds-8b-0.19/deepspeed.json" --cluster 3x8xH100 --json
+out_has '"schema": "meshplan.check/1"'
+out_has '"rule": "batch-product (deepspeed)"'
+
+# Topologies, by file and from Slurm.
+printf 'SwitchName=leaf0 Nodes=n[0-3]\nSwitchName=leaf1 Nodes=n[4-7]\nSwitchName=top Switches=leaf[0-1]\n' \
+  >"$work/topology.conf"
+run 0 import "$work/topology.conf" --gpu H100 --gpus-per-node 8 -o "$work/cluster.yaml"
+run 0 show "$work/cluster.yaml"
+out_has "64 = 8 nodes x 8"
+mkdir "$work/bin"
+cat >"$work/bin/scontrol" <<'FAKE'
+#!/bin/sh
+case "$*" in
+  "show topology") printf 'SwitchName=leaf0 Level=0 LinkSpeed=1 Nodes=n[0-3]\nSwitchName=leaf1 Level=0 LinkSpeed=1 Nodes=n[4-7]\nSwitchName=top Level=1 LinkSpeed=1 Nodes=n[0-7] Switches=leaf[0-1]\n' ;;
+  *) echo 'NodeName=n0 Arch=x86_64 Gres=gpu:h100:8(S:0-1) State=IDLE' ;;
+esac
+FAKE
+chmod +x "$work/bin/scontrol"
+PATH=$work/bin:$PATH run 0 import --from-slurm -o "$work/slurm.yaml"
+cmp -s <(grep -vE '^(id|name|source):' "$work/cluster.yaml") <(grep -vE '^(id|name|source):' "$work/slurm.yaml") ||
+  problem "Slurm's answer is another cluster than its file"
+PATH=/nowhere run 6 import --from-slurm 2>/dev/null
+run 2 import
+finish

@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Gives a configuration to the parser and validator of its own trainer, without a GPU.
+
+usage: validate.py TRAINER FILE WORLD   (exit 0: accepted, 1: refused, 6: the trainer is not there)
+Environment: MEGATRON, BRIDGE, TORCHTITAN, NANOTRON: checkouts to use in the place of what is
+installed. Process groups are torch's fake ones; only what asks a GPU or Transformer Engine for
+itself is replaced, by a Hopper with everything installed.
+"""
+import json
+import logging
+import os
+import subprocess
+import sys
+import types
+import warnings
+
+warnings.filterwarnings("ignore")
+logging.disable(logging.WARNING)
+
+
+def use(variable, sub=""):
+    if os.environ.get(variable):
+        sys.path.insert(0, os.path.join(os.environ[variable], sub))
+
+
+def hopper(world):
+    """No GPU is here: say what a Hopper would, and form groups without anybody on the other side."""
+    import torch
+
+    torch.cuda.get_device_capability = lambda *a, **k: (9, 0)
+    torch.cuda.device_count = lambda: 8
+    os.environ.update(WORLD_SIZE=str(world), RANK="0", LOCAL_RANK="0", LOCAL_WORLD_SIZE="8")
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    torch.distributed.init_process_group("fake", rank=0, world_size=world, store=FakeStore())
+    new_group = torch.distributed.new_group
+    torch.distributed.new_group = lambda *a, **k: new_group(*a, **{**k, "backend": "fake"})
+
+
+def shell_array(path, *variables):
+    """ARGS of a shell file and the variables it exports."""
+    names = " ".join(f'"${{{v}-}}"' for v in variables)
+    out = subprocess.run(["bash", "-c", f'. "$1"; printf "%s\\0" {names} "${{ARGS[@]}}"', "sh", path],
+                         capture_output=True, check=True).stdout.decode().split("\0")[:-1]
+    return out[:len(variables)], out[len(variables):]
+
+
+def megatron_lm(path, world):
+    use("MEGATRON")
+    os.environ.pop("CUDA_DEVICE_MAX_CONNECTIONS", None)
+    (connections,), flags = shell_array(path, "CUDA_DEVICE_MAX_CONNECTIONS")
+    if connections:
+        os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = connections
+    hopper(world)
+    from megatron.core import parallel_state
+    from megatron.core.models.common.embeddings import rope_utils
+    from megatron.core.num_microbatches_calculator import init_num_microbatches_calculator
+    from megatron.core.transformer import transformer_config
+    from megatron.training import arguments
+
+    arguments.get_device_arch_version = lambda: 9
+    arguments.is_te_min_version = transformer_config.is_te_min_version = lambda *a, **k: True
+    rope_utils.fused_apply_rotary_pos_emb = rope_utils.fused_apply_rotary_pos_emb_thd = object()
+    sys.argv = ["pretrain_gpt.py", *flags]
+    args = arguments.parse_args()
+    arguments.validate_args(args)
+    arguments.core_transformer_config_from_args(args)
+    parallel_state.initialize_model_parallel(
+        args.tensor_model_parallel_size, args.pipeline_model_parallel_size,
+        args.virtual_pipeline_model_parallel_size, context_parallel_size=args.context_parallel_size,
+        expert_model_parallel_size=args.expert_model_parallel_size,
+        expert_tensor_parallel_size=args.expert_tensor_parallel_size,
+        num_distributed_optimizer_instances=args.num_distributed_optimizer_instances)
+    init_num_microbatches_calculator(0, args.rampup_batch_size, args.global_batch_size,
+                                     args.micro_batch_size, args.data_parallel_size)
+
+
+def torchtitan(path, world):
+    use("TORCHTITAN")
+    hopper(world)
+    if path.endswith(".toml"):
+        from torchtitan.config import ConfigManager
+
+        config = ConfigManager().parse_args(["--job.config_file", path])
+        check_titan_02(config, world)
+        return
+    import dataclasses
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("plan_module", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.plan()
+    config = dataclasses.replace(config)  # its checks run when it is built
+    from torchtitan.distributed.parallel_dims import ParallelDims
+    from torchtitan.distributed.pipeline_parallel import _get_pipeline_metadata
+
+    dims = ParallelDims.from_config(config.parallelism, world)
+    config.model_spec.model.update_from_config(config=config)
+    check_titan_stages(config.parallelism, dims.pp, _get_pipeline_metadata, dims, config.model_spec.model)
+    check_titan_batch(config, dims)
+
+
+def check_titan_stages(parallelism, pp, metadata, dims, model):
+    if pp == 1:
+        return
+    from torch.distributed.pipelining.schedules import PipelineScheduleSingle, get_schedule_class
+
+    schedule = get_schedule_class(parallelism.pipeline_parallel_schedule)
+    parts = parallelism.module_fqns_per_model_part
+    stages = len(parts) if parts else metadata(dims, parallelism, model)[0]
+    # pipeline_parallel.py raises the same after building the stages.
+    single = issubclass(schedule, PipelineScheduleSingle)
+    if stages % pp:
+        raise ValueError(f"{stages} stages on {pp} ranks")
+    if single != (stages == pp):
+        raise ValueError(f"{stages // pp} stages a rank under {parallelism.pipeline_parallel_schedule}")
+
+
+def check_titan_batch(config, dims):
+    """The arithmetic of Trainer.__init__, which cannot be built without a GPU."""
+    training, parallelism = config.training, config.parallelism
+    dp = dims.dp_replicate * dims.dp_shard
+    if hasattr(training, "local_batch_size"):
+        local, step = training.local_batch_size, training.global_batch_size
+        micro = parallelism.pipeline_parallel_microbatch_size
+        if dims.pp > 1 and local % micro:
+            raise ValueError(f"local batch {local} by micro-batches of {micro}")
+        inside = local // micro
+    else:
+        inside = parallelism.num_pp_microbatches
+        local = training.num_tokens_per_microbatch_per_dp_rank * (inside if dims.pp > 1 else 1)
+        step = training.num_tokens_per_train_step
+    if step > 0 and step % (local * dp):
+        raise ValueError(f"step {step} by {local} x {dp}")
+    if dims.pp > 1 and parallelism.pipeline_parallel_schedule.lower() == "interleaved1f1b":
+        rounds = max(1, inside // dims.pp)
+        if inside % rounds:  # torch: ScheduleInterleaved1F1B.__init__
+            raise ValueError(f"{inside} micro-batches in {rounds} rounds")
+
+
+def check_titan_02(config, world):
+    from torchtitan.distributed import ParallelDims
+    from torchtitan.distributed.pipeline_parallel import get_schedule_class  # noqa: F401
+    from torchtitan.protocols.train_spec import get_train_spec
+
+    p = config.parallelism
+    dims = ParallelDims(dp_shard=p.data_parallel_shard_degree, dp_replicate=p.data_parallel_replicate_degree,
+                        cp=p.context_parallel_degree, tp=p.tensor_parallel_degree,
+                        pp=p.pipeline_parallel_degree, ep=p.expert_parallel_degree,
+                        etp=p.expert_tensor_parallel_degree, world_size=world)
+    spec = get_train_spec(config.model.name)
+    arguments = spec.model_args[config.model.flavor]
+    arguments.update_from_config(config)
+    if dims.pp > 1:
+        check_titan_stages(p, dims.pp, titan_02_stages, dims, arguments)
+    check_titan_batch(config, dims)
+
+
+def titan_02_stages(dims, parallelism, model):
+    import math
+
+    from torch.distributed.pipelining.schedules import PipelineScheduleSingle, get_schedule_class
+
+    each = parallelism.pipeline_parallel_layers_per_stage
+    single = issubclass(get_schedule_class(parallelism.pipeline_parallel_schedule), PipelineScheduleSingle)
+    if each is None:
+        return (dims.pp * (1 if single else 2),)
+    weights = (parallelism.pipeline_parallel_first_stage_less_layers
+               + parallelism.pipeline_parallel_last_stage_less_layers)
+    return (math.ceil((model.n_layers + weights) / each),)
+
+
+def nanotron(path, world):
+    use("NANOTRON", "src")
+    from nanotron.config import get_config_from_file
+
+    config = get_config_from_file(path)
+    p = config.parallelism
+    product = p.dp * p.pp * p.tp * p.context_parallel_size  # parallel/context.py asserts it
+    if product != world:
+        raise ValueError(f"{product} ranks of a world of {world}")
+
+
+def accelerate(path, world):
+    import yaml
+    from accelerate.commands.config.config_args import load_config_from_file
+    from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+    from accelerate.parallelism_config import ParallelismConfig
+    from accelerate.utils import DistributedType
+
+    load_config_from_file(path)
+    args = launch_command_parser().parse_args(["--config_file", path, "train.py"])
+    args, _, _ = _validate_launch_command(args)
+    sizes = {key.removeprefix("parallelism_config_"): value
+             for key, value in (yaml.safe_load(open(path)).get("parallelism_config") or {}).items()
+             if key.endswith("_size")}
+    if not sizes:
+        return
+    fsdp2 = args.use_fsdp and args.fsdp_version == 2
+    if not fsdp2:
+        raise ValueError("parallelism_config without FSDP2")
+    mesh = ParallelismConfig(**sizes)
+    mesh._validate_accelerator(types.SimpleNamespace(
+        multi_device=False, num_processes=args.num_processes, is_fsdp2=True, is_main_process=True,
+        distributed_type=DistributedType.FSDP))
+    if args.num_processes != world:
+        raise ValueError(f"{args.num_processes} processes of a world of {world}")
+
+
+def deepspeed(path, world):
+    sys.modules.setdefault("hjson", json)
+    from deepspeed.runtime import config as module
+
+    data = json.load(open(path))
+    tp = (data.get("tensor_parallel") or {}).get("autotp_size", 0) or 1
+    # The engine gives the batch check the data-parallel size; groups.py cuts the world first.
+    if world % tp:
+        raise ValueError(f"{world} ranks by tensor parallelism {tp}")
+    module.dist = types.SimpleNamespace(get_rank=lambda *a: 0, get_world_size=lambda *a: world // tp,
+                                        is_initialized=lambda: False)
+    config = module.DeepSpeedConfig(data)
+    for size in (config.zero_config.zero_hpz_partition_size, config.zero_config.mics_shard_size):
+        if size > 1 and world // tp % size:  # utils/groups.py, runtime/zero/mics_utils.py
+            raise ValueError(f"{world // tp} ranks in groups of {size}")
+
+
+def main():
+    trainer, path, world = sys.argv[1], os.path.abspath(sys.argv[2]), int(sys.argv[3])
+    output = sys.stdout
+    sys.stdout = open(os.devnull, "w")  # the trainers are talkative
+    try:
+        globals()[trainer.replace("-", "_")](path, world)
+    except ModuleNotFoundError as error:
+        print(f"absent: {error}", file=output)
+        sys.exit(6)
+    except (Exception, SystemExit) as error:  # argparse leaves by SystemExit
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"refused: {words[:160]}", file=output)
+        sys.exit(1)
+    print("accepted", file=output)
+
+
+main()
