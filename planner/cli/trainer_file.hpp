@@ -11,8 +11,8 @@
 namespace meshplan::cli {
 
 struct TrainerFileFlags {
-  std::string trainer, version, file, model, cluster, sequence, global_batch, micro_batch, recompute,
-      entry;
+  std::string trainer, version, file, model, cluster, sequence, global_batch, micro_batch,
+      recompute, entry;
   bool json = false;
 };
 void add_trainer_file_flags(CLI::App& app, TrainerFileFlags& flags);

@@ -151,7 +151,7 @@ struct Trainer {
   bool optimizer_offload = true;
   bool recompute_limited = false;         ///< selective recompute covers only these units
   std::vector<uint32_t> recompute_units;  ///< bit sets of Module, see recompute_unit()
-  std::vector<std::string> rules;  ///< ids of the rules it imposes, see strategies/rules
+  std::vector<std::string> rules;         ///< ids of the rules it imposes, see strategies/rules
 };
 
 /// Modules that trainers recompute together, by the name that trainer files use: core-attention,

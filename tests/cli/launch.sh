@@ -4,7 +4,6 @@
 # the same plan back. A broken configuration is named with its rule and the nearest legal value.
 . "$(dirname "$0")/lib.sh"
 . "$root/tests/trainers/lib.sh"
-golden=$root/tests/golden/launch
 
 while read -r id trainer model cluster flags; do
   # shellcheck disable=SC2086
@@ -18,11 +17,10 @@ while read -r id trainer model cluster flags; do
     file=$(config_file "$trainer" "$release")
     [ -x "$folder/slurm.sh" ] || problem "slurm.sh is not executable"
     for script in "$folder"/*.sh; do bash -n "$script" || problem "$script is no shell script"; done
+    while read -r known written; do
+      cmp -s "$known" "$written" || problem "$written is not $known (tests/trainers/golden.sh writes them)"
+    done < <(golden_pairs "$trainer" "$release" "$id" "$folder")
     [ "$trainer" = meshplan ] && continue
-    known=$golden/$trainer-$release/$id.${file##*.}
-    if [ -f "$known" ]; then
-      cmp -s "$known" "$folder/$file" || problem "$folder/$file differs from $known"
-    fi
     run 0 check --trainer "$trainer" --trainer-version "$release" "$folder/$file" "${told[@]}"
     run 0 import --trainer "$trainer" --trainer-version "$release" "$folder/$file" "${told[@]}" \
       -o "$work/back.yaml"
@@ -31,11 +29,6 @@ while read -r id trainer model cluster flags; do
         <(strategy_of "$work/back.yaml") | tr '\n' ' ')"
   done
 done < <(grep -v '^#' "$root/tests/trainers/plans.txt")
-for trainer in accelerate deepspeed megatron-bridge megatron-lm nanotron torchtitan; do
-  for release in $(releases $trainer); do
-    [ -n "$(ls "$golden/$trainer-$release" 2>/dev/null)" ] || problem "no golden file: $trainer $release"
-  done
-done
 run 0 simulate "$work/back.yaml"
 
 # Rules: each has a configuration that breaks it.

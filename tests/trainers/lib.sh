@@ -41,3 +41,15 @@ beside() {
 }
 # strategy_of PLAN_FILE
 strategy_of() { sed -n '/^strategy:/,/^model:/p' "$1"; }
+# golden_pairs TRAINER RELEASE ID FOLDER: "golden file, written file" for each file of the folder that has to stay
+# as it is, to the byte: the configuration of every plan, of the 8B plans the scripts and the README, too
+golden_pairs() {
+  local at file
+  at=$(cd "$trainers/.." && pwd)/golden/launch/$1-$2
+  file=$(config_file "$1" "$2")
+  [ "$1" = meshplan ] || echo "$at/$3.${file##*.} $4/$file"
+  [[ $3 == *-8b ]] || return 0
+  for file in "$4"/*.sh "$4/README.md"; do
+    [ "$(basename "$file")" = "$(config_file "$1" "$2")" ] || echo "$at/$3.$(basename "$file") $file"
+  done
+}

@@ -17,7 +17,8 @@ bool ends_with(const std::string& text, const std::string& end) {
 
 /// By the recipe that is overridden, or by the Hugging Face name in a recipe.
 const Recipe* recipe_in(const Settings& s) {
-  const std::string recipe = s.text("--recipe", ""), hf = s.text("model.self.(0)", s.text("model.(0)", ""));
+  const std::string recipe = s.text("--recipe", ""),
+                    hf = s.text("model.self.(0)", s.text("model.(0)", ""));
   for (const Recipe& each : recipes()) {
     const std::string prefix =
         std::string(each.recipe).substr(0, std::string(each.recipe).find("_pretrain"));

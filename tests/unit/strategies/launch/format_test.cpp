@@ -45,8 +45,8 @@ TEST_CASE("shell: variables, arrays, defaults, sums and branches are followed") 
 }
 
 TEST_CASE("shell: overrides without dashes, lists, what does not end") {
-  const auto read = read_shell(
-      "ARGS=(--recipe r model.tp=8 model.layout=\"'Et*2|t*2L'\" --x 1 2)\n", "a.sh");
+  const auto read =
+      read_shell("ARGS=(--recipe r model.tp=8 model.layout=\"'Et*2|t*2L'\" --x 1 2)\n", "a.sh");
   REQUIRE(read.ok());
   CHECK(read->integer("model.tp", 0) == 8);
   CHECK(read->text("model.layout", "") == "'Et*2|t*2L'");
