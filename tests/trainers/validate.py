@@ -226,6 +226,45 @@ def deepspeed(path, world):
             raise ValueError(f"{world // tp} ranks in groups of {size}")
 
 
+def hf_config(name):
+    """The model's config.json, as meshplan has it, for a Hugging Face name."""
+    import yaml
+    from transformers import AutoConfig
+
+    known = {"Meta-Llama-3-8B": "llama3-8b", "Meta-Llama-3-70B": "llama3-70b", "Meta-Llama-3.1-405B": "llama3-405b",
+             "DeepSeek-V3": "deepseek-v3", "DeepSeek-V3-Base": "deepseek-v3"}
+    data = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../strategies/data/models")
+    with open(os.path.join(data, known[name.rsplit("/", 1)[-1]] + ".yaml"), encoding="utf-8") as file:
+        values = yaml.safe_load(file)["config"]
+    kind = values.pop("model_type", "llama")
+    config = AutoConfig.for_model(kind, **values)
+    config.architectures = [{"llama": "LlamaForCausalLM", "deepseek_v3": "DeepseekV3ForCausalLM"}[kind]]
+    return config
+
+
+def megatron_bridge(path, world):
+    use("MEGATRON")
+    use("BRIDGE", "src")
+    use("BRIDGE", "scripts/training")
+    os.environ.pop("CUDA_DEVICE_MAX_CONNECTIONS", None)
+    (connections,), words = shell_array(path, "CUDA_DEVICE_MAX_CONNECTIONS")
+    if connections:
+        os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = connections
+    hopper(world)
+    import run_recipe
+    from megatron.bridge import AutoBridge
+    from megatron.bridge.training.config import runtime_config_update
+
+    AutoBridge.from_hf_pretrained = lambda name, *a, **k: AutoBridge.from_hf_config(hf_config(name))
+    args, overrides = run_recipe.parse_args(words)
+    recipe = run_recipe._apply_dataset(run_recipe._load_selected_recipe(args), args)
+    recipe = run_recipe.apply_cli_overrides(recipe, overrides)
+    recipe = run_recipe.sync_model_pipeline_layout(recipe, cli_overrides=overrides)
+    recipe = run_recipe.sync_model_dataset_sequence_length(recipe)
+    runtime_config_update(recipe)
+    recipe.validate()
+
+
 def main():
     trainer, path, world = sys.argv[1], os.path.abspath(sys.argv[2]), int(sys.argv[3])
     output = sys.stdout
