@@ -16,8 +16,10 @@ std::string readme(const TrainerFiles& trainer, const Job& job, Version version,
       job.model.id, job.gpus(), trainer.id, to_text(version), to_text(job.plan),
       job.batch.global_sequences, job.batch.sequence);
   for (const auto& need : start.needs) out += fmt::format("* {}\n", need);
-  out += fmt::format("* {} nodes with {} GPUs each, their clocks and paths alike\n", job.nodes,
-                     job.gpus_per_node);
+  out += job.nodes == 1
+             ? fmt::format("* a node with {} GPUs\n", job.gpus_per_node)
+             : fmt::format("* {} nodes with {} GPUs each, their clocks and paths alike\n",
+                           job.nodes, job.gpus_per_node);
   out += "\n## Start\n\nIn this folder, one of\n\n";
   out += fmt::format("* Slurm: `sbatch slurm.sh` (add `--account`, `--partition`)\n");
   if (mpi)
@@ -35,6 +37,8 @@ std::string readme(const TrainerFiles& trainer, const Job& job, Version version,
       "\nRanks are numbered `{}`, innermost first, {} to a node: the plan relies on consecutive "
       "nodes being near each other, so keep the nodes in the order of the fabric.\n",
       job.trainer.rank_order, job.gpus_per_node);
+  if (trainer.write == nullptr)  // the plan file is the configuration
+    return out + "\n`meshplan simulate plan.yaml` says what to expect.\n";
   out += "\n## Which key says what\n\n| of the plan | key |\n|---|---|\n";
   for (const auto& [knob, key] : trainer.knobs) out += fmt::format("| `{}` | `{}` |\n", knob, key);
   out += "\n## Not said\n\n";

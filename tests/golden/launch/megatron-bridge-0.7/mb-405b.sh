@@ -1,0 +1,25 @@
+# Arguments of scripts/training/run_recipe.py; read by torchrun.sh
+export CUDA_DEVICE_MAX_CONNECTIONS=1
+ARGS=(
+  --recipe llama31_405b_pretrain_256gpu_h100_bf16_config --mode pretrain --dataset mock
+  model.tensor_model_parallel_size=8
+  model.sequence_parallel=true
+  model.pipeline_model_parallel_size=8
+  model.virtual_pipeline_model_parallel_size=null
+  model.pipeline_model_parallel_layout="'E|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|L'"
+  model.context_parallel_size=1
+  model.recompute_granularity=full
+  model.recompute_method=uniform
+  model.recompute_num_layers=1
+  ddp.use_distributed_optimizer=true
+  ddp.overlap_grad_reduce=true
+  ddp.overlap_param_gather=true
+  ddp.grad_reduce_in_fp32=false
+  comm_overlap.tp_comm_overlap=true
+  comm_overlap.tp_comm_overlap_cfg=null
+  mixed_precision=bf16_mixed
+  dataset.seq_length=8192
+  model.seq_length=8192
+  train.micro_batch_size=1
+  train.global_batch_size=512
+)

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Starts this node's processes. NODE_RANK: 0 to 1; MASTER_ADDR: the node of rank 0.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+: "${NODE_RANK:=0}" "${MASTER_ADDR:=localhost}" "${MASTER_PORT:=29500}"
+. ./overrides.sh
+exec torchrun --nnodes 2 --nproc-per-node 8 --node-rank "$NODE_RANK" \
+  --master-addr "$MASTER_ADDR" --master-port "$MASTER_PORT" \
+  "${BRIDGE:?path of a Megatron-Bridge checkout}/scripts/training/run_recipe.py" "${ARGS[@]}"

@@ -1,0 +1,22 @@
+# Flags of pretrain_gpt.py; read by torchrun.sh
+export CUDA_DEVICE_MAX_CONNECTIONS=1
+ARGS=(
+  # model
+  --num-layers 126 --hidden-size 16384 --ffn-hidden-size 53248 --num-attention-heads 128 --group-query-attention --num-query-groups 8 --kv-channels 128
+  --seq-length 8192 --max-position-embeddings 131072 --position-embedding-type rope --rotary-base 500000 --rotary-percent 1 --use-rope-scaling --rope-scaling-factor 8
+  --normalization RMSNorm --norm-epsilon 1e-05 --swiglu --disable-bias-linear --untie-embeddings-and-output-weights --attention-dropout 0.0 --hidden-dropout 0.0
+  # parallelism
+  --tensor-model-parallel-size 8 --sequence-parallel --tp-comm-overlap --pipeline-model-parallel-size 8 --pipeline-model-parallel-layout 'E|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|t|L'
+  --context-parallel-size 1
+  # data parallelism
+  --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --accumulate-allreduce-grads-in-fp32
+  # batch
+  --micro-batch-size 1 --global-batch-size 512
+  # recompute
+  --recompute-granularity full --recompute-method uniform --recompute-num-layers 1
+  # number formats and kernels
+  --bf16 --transformer-impl transformer_engine --attention-backend auto --cross-entropy-loss-fusion --cross-entropy-fusion-impl native
+  # a run without data; put --data-path and a tokenizer in their place
+  --mock-data --tokenizer-type NullTokenizer --vocab-size 128256 --eval-iters 0
+  --train-iters 100 --lr 1.5e-4 --min-lr 1e-5 --lr-decay-style cosine --lr-warmup-iters 10 --log-interval 1 --log-throughput
+)

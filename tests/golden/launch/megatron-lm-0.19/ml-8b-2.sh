@@ -1,0 +1,21 @@
+# Flags of pretrain_gpt.py; read by torchrun.sh
+ARGS=(
+  # model
+  --num-layers 32 --hidden-size 4096 --ffn-hidden-size 14336 --num-attention-heads 32 --group-query-attention --num-query-groups 8 --kv-channels 128
+  --seq-length 8192 --max-position-embeddings 8192 --position-embedding-type rope --rotary-base 500000 --rotary-percent 1
+  --normalization RMSNorm --norm-epsilon 1e-05 --swiglu --disable-bias-linear --untie-embeddings-and-output-weights --attention-dropout 0.0 --hidden-dropout 0.0
+  # parallelism
+  --tensor-model-parallel-size 1 --pipeline-model-parallel-size 1
+  --context-parallel-size 1
+  # data parallelism
+  --use-megatron-fsdp --data-parallel-sharding-strategy optim_grads_params --ckpt-format fsdp_dtensor --init-model-with-meta-device --no-gradient-accumulation-fusion --outer-dp-sharding-strategy no_shard --use-distributed-optimizer --num-distributed-optimizer-instances 2 --overlap-grad-reduce --overlap-param-gather --accumulate-allreduce-grads-in-fp32
+  # batch
+  --micro-batch-size 1 --global-batch-size 128
+  # recompute
+  --recompute-granularity full --recompute-method uniform --recompute-num-layers 1
+  # number formats and kernels
+  --bf16 --transformer-impl transformer_engine --attention-backend auto --cross-entropy-loss-fusion --cross-entropy-fusion-impl native
+  # a run without data; put --data-path and a tokenizer in their place
+  --mock-data --tokenizer-type NullTokenizer --vocab-size 128256 --eval-iters 0
+  --train-iters 100 --lr 1.5e-4 --min-lr 1e-5 --lr-decay-style cosine --lr-warmup-iters 10 --log-interval 1 --log-throughput
+)
