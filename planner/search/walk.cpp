@@ -11,7 +11,8 @@ namespace {
 bool concerns_states(RuleId rule) {
   return rule == RuleId::zero_level || rule == RuleId::hybrid_shard ||
          rule == RuleId::optimizer_offload || rule == RuleId::zero_1_with_pipeline ||
-         rule == RuleId::fully_sharded_only || rule == RuleId::degrees;
+         rule == RuleId::fully_sharded_only || rule == RuleId::always_reshards ||
+         rule == RuleId::degrees;
 }
 
 constexpr double kNever = std::numeric_limits<double>::infinity();

@@ -39,8 +39,10 @@ beside() {
   done
   [[ $flags =~ \ --recompute\ ([a-z]+)\  ]] && echo "--recompute ${BASH_REMATCH[1]}"
 }
-# strategy_of PLAN_FILE
-strategy_of() { sed -n '/^strategy:/,/^model:/p' "$1"; }
+# strategy_of PLAN_FILE: without what means nothing in it
+strategy_of() {
+  sed -n '/^strategy:/,/^model:/p' "$1" | awk '/^  tp: 1$/ { one = 1 } !(one && /sequence_parallel/)'
+}
 # golden_pairs TRAINER RELEASE ID FOLDER: "golden file, written file" for each file of the folder that has to stay
 # as it is, to the byte: the configuration of every plan, of the 8B plans the scripts and the README, too
 golden_pairs() {

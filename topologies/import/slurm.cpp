@@ -131,6 +131,8 @@ Result<Imported> import_slurm(const std::string& text, const std::string& name,
       }
     }
     if (entry.name.empty()) continue;
+    // `scontrol show topology` repeats at an upper switch the nodes of the lower ones.
+    if (!entry.children.empty()) entry.hosts = 0;
     if (block)
       blocks.push_back(entry.hosts);
     else if (!switches.try_emplace(entry.name, entry).second)
@@ -151,8 +153,7 @@ Result<Imported> import_slurm(const std::string& text, const std::string& name,
       return false;
     }
     int height = 0;
-    // `scontrol show topology` repeats below an upper switch all nodes of the lower ones.
-    int64_t hosts = at_switch.children.empty() ? at_switch.hosts : 0;
+    int64_t hosts = at_switch.hosts;
     for (const auto& child : at_switch.children) {
       if (switches.count(child) == 0) {
         broken = {ErrorKind::input, fmt::format("switch '{}' is not defined", child), where,

@@ -11,7 +11,7 @@ ARGS=(
   --num-experts 256 --moe-router-topk 8 --moe-ffn-hidden-size 2048 --moe-token-dispatcher-type alltoall --moe-grouped-gemm --moe-layer-freq '([0]*3+[1]*58)'
   --moe-router-score-function sigmoid --moe-router-enable-expert-bias --moe-router-load-balancing-type seq_aux_loss --moe-aux-loss-coeff 1e-4 --moe-router-num-groups 8 --moe-router-group-topk 4 --moe-shared-expert-intermediate-size 2048
   # parallelism
-  --tensor-model-parallel-size 2 --sequence-parallel --tp-comm-overlap --pipeline-model-parallel-size 16 --pipeline-model-parallel-layout 'Et*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*3|t*3|t*3L'
+  --tensor-model-parallel-size 2 --sequence-parallel --pipeline-model-parallel-size 16 --pipeline-model-parallel-layout 'Et*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*4|t*3|t*3|t*3L'
   --context-parallel-size 1 --expert-model-parallel-size 32 --expert-tensor-parallel-size 1
   # data parallelism
   --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --accumulate-allreduce-grads-in-fp32

@@ -9,7 +9,7 @@ ARGS=(
   --num-experts 8 --moe-router-topk 2 --moe-ffn-hidden-size 14336 --moe-token-dispatcher-type alltoall --moe-grouped-gemm
   --moe-router-score-function softmax --moe-router-load-balancing-type aux_loss --moe-aux-loss-coeff 1e-2
   # parallelism
-  --tensor-model-parallel-size 2 --sequence-parallel --tp-comm-overlap --pipeline-model-parallel-size 4 --num-virtual-stages-per-pipeline-rank 8
+  --tensor-model-parallel-size 2 --sequence-parallel --pipeline-model-parallel-size 4 --num-virtual-stages-per-pipeline-rank 8
   --context-parallel-size 1 --expert-model-parallel-size 8 --expert-tensor-parallel-size 1
   # data parallelism
   --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --accumulate-allreduce-grads-in-fp32

@@ -6,7 +6,7 @@ ARGS=(
   --seq-length 32768 --max-position-embeddings 32768 --position-embedding-type rope --rotary-base 500000 --rotary-percent 1
   --normalization RMSNorm --norm-epsilon 1e-05 --swiglu --disable-bias-linear --untie-embeddings-and-output-weights --attention-dropout 0.0 --hidden-dropout 0.0
   # parallelism
-  --tensor-model-parallel-size 8 --sequence-parallel --tp-comm-overlap --pipeline-model-parallel-size 2 --pipeline-model-parallel-layout 'Et*41|t*39L'
+  --tensor-model-parallel-size 8 --sequence-parallel --pipeline-model-parallel-size 2 --pipeline-model-parallel-layout 'Et*41|t*39L'
   --context-parallel-size 4 --cp-comm-type p2p
   # data parallelism
   --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --accumulate-allreduce-grads-in-fp32

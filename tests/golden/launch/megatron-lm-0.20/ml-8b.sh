@@ -6,7 +6,7 @@ ARGS=(
   --seq-length 8192 --max-position-embeddings 8192 --position-embedding-type rope --rotary-base 500000 --rotary-percent 1
   --normalization RMSNorm --norm-epsilon 1e-05 --swiglu --disable-bias-linear --untie-embeddings-and-output-weights --attention-dropout 0.0 --hidden-dropout 0.0
   # parallelism
-  --tensor-model-parallel-size 2 --sequence-parallel --tp-comm-overlap --pipeline-model-parallel-size 1
+  --tensor-model-parallel-size 2 --sequence-parallel --pipeline-model-parallel-size 1
   --context-parallel-size 1
   # data parallelism
   --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --accumulate-allreduce-grads-in-fp32
