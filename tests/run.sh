@@ -11,7 +11,7 @@ cmake --build --preset "$preset" -j "$(nproc)"
 echo
 echo "left out here:"
 left=0
-command -v nvcc >/dev/null || { echo "  CUDA executor and profiler (no CUDA toolkit)"; left=1; }
+{ command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; } >/dev/null || { echo "  CUDA executor and profiler (no CUDA toolkit)"; left=1; }
 [ -e /dev/nvidia0 ] || { echo "  everything that runs on a GPU (no GPU)"; left=1; }
 command -v mpirun >/dev/null || { echo "  MPI communicator (no OpenMPI)"; left=1; }
 [ $left = 1 ] || echo "  nothing"

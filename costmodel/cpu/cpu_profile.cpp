@@ -11,6 +11,7 @@ namespace meshplan {
 namespace {
 
 constexpr const char* kSchema = "meshplan.cpu-profile/1";
+constexpr const char* kGpuSchema = "meshplan.gpu-profile/1";
 
 const char* name_of(Pass pass) { return pass == Pass::forward ? "forward" : "backward"; }
 
@@ -103,7 +104,7 @@ Result<double> CpuTables::seconds(const CpuWork& work) const {
     return Diagnostic{.kind = ErrorKind::input,
                       .message = "the CPU profile lacks a kernel",
                       .value = work.kernel,
-                      .hint = "measure again: meshplan profile --device cpu"};
+                      .hint = "measure again: meshplan profile"};
   }
   return work.work * found->second.seconds_per_work(work.sizes);
 }
@@ -122,8 +123,14 @@ std::string to_yaml(const CpuProfile& profile) {
       "# Times of kernels and of collectives between threads, measured on this computer.\n"
       "# per_work: nanoseconds per FLOP (products, attention), per element (kernels), per byte\n"
       "# (collectives); 0: not measured.\n"
-      "schema: {}\nprocessor: \"{}\"\ncores: {}\nsource: \"{}\"\ntables:\n",
-      kSchema, profile.processor, profile.cores, profile.source);
+      "schema: {}\nprocessor: \"{}\"\ncores: {}\nsource: \"{}\"\n",
+      profile.device == "cuda" ? kGpuSchema : kSchema, profile.processor, profile.cores,
+      profile.source);
+  if (!profile.facts.empty()) out += "facts:\n";
+  for (const auto& [name, value] : profile.facts) {
+    out += fmt::format("  - name: {}\n    value: \"{}\"\n", name, value);
+  }
+  out += "tables:\n";
   for (const CpuTables& tables : profile.tables) {
     out += fmt::format("  - ranks: {}\n    kernels:\n", tables.ranks);
     for (const auto& [name, table] : tables.kernels) {
@@ -142,10 +149,17 @@ std::string to_yaml(const CpuProfile& profile) {
 Result<CpuProfile> read_cpu_profile(const std::string& path) {
   MESHPLAN_TRY(MapReader reader, MapReader::open(path));
   CpuProfile profile;
-  reader.choice("schema", {kSchema});
+  if (reader.choice("schema", {kSchema, kGpuSchema}) == kGpuSchema) profile.device = "cuda";
   profile.processor = reader.text("processor");
   profile.cores = static_cast<int>(reader.integer("cores"));
   profile.source = reader.text("source");
+  if (reader.has("facts")) {
+    for (MapReader& fact : reader.maps("facts")) {
+      const std::string name = fact.text("name");
+      profile.facts[name] = fact.text("value");
+      MESHPLAN_CHECK(fact.finish());
+    }
+  }
   for (MapReader& tables : reader.maps("tables")) {
     CpuTables one;
     one.ranks = static_cast<int>(tables.integer("ranks"));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long does each operation of the step program take on ranks of this computer's CPU?
+// How long does each operation of the step program take on ranks of this computer's CPU, or on its
+// GPU?
 //
-// Written by `meshplan profile --device cpu`, read here. Times depend on how many ranks work at the
+// Written by `meshplan profile`, read here. Times depend on how many ranks work at the
 // same time (they share memory and caches), so there is one set of tables per number of ranks.
 #pragma once
 #include <map>
@@ -39,9 +40,11 @@ struct CpuTables {
 };
 
 struct CpuProfile {
-  std::string processor;  ///< as the system names it
-  int cores = 0;
-  std::string source;  ///< command and date
+  std::string device = "cpu";                ///< or "cuda"
+  std::string processor;                     ///< as the system names it
+  int cores = 0;                             ///< or multiprocessors
+  std::map<std::string, std::string> facts;  ///< of a GPU: driver, clocks, power under load
+  std::string source;                        ///< command and date
   std::vector<CpuTables> tables;
 
   /// Tables for that many ranks at work, else the nearest fewer.

@@ -24,6 +24,7 @@ int run_validate_run(const Arguments& arguments);
 int run_validate_refit(const Arguments& arguments);
 int run_validate_time(const Arguments& arguments);
 int run_profile(const Arguments& arguments);
+int run_profile_import(const Arguments& arguments);
 int run_list(const Arguments& arguments);
 int run_show(const Arguments& arguments);
 int run_plan(const Arguments& arguments);

@@ -59,29 +59,37 @@ constexpr Element element_of() {
   return std::is_same_v<T, float> ? Element::fp32 : Element::fp64;
 }
 
-template <class T>
-Pending Communicator::start_all_reduce(T* data, int64_t count, ReduceOp reduce) {
-  const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+Pending Communicator::start_all_reduce(void* data, int64_t count, Element element,
+                                       ReduceOp reduce) {
+  const int64_t bytes = count * bytes_of(element);
   return submit({.transfer = Transfer::all_reduce,
-                 .element = element_of<T>(),
+                 .element = element,
                  .reduce = reduce,
                  .send = data,
                  .receive = data,
                  .bytes = bytes},
                 bytes);
 }
+template <class T>
+Pending Communicator::start_all_reduce(T* data, int64_t count, ReduceOp reduce) {
+  return start_all_reduce(data, count, element_of<T>(), reduce);
+}
 template Pending Communicator::start_all_reduce(float*, int64_t, ReduceOp);
 template Pending Communicator::start_all_reduce(double*, int64_t, ReduceOp);
 
-template <class T>
-Pending Communicator::start_reduce_scatter(const T* send, T* receive, int64_t count) {
-  const int64_t bytes = count * static_cast<int64_t>(sizeof(T));
+Pending Communicator::start_reduce_scatter(const void* send, void* receive, int64_t count,
+                                           Element element) {
+  const int64_t bytes = count * bytes_of(element);
   return submit({.transfer = Transfer::reduce_scatter,
-                 .element = element_of<T>(),
+                 .element = element,
                  .send = send,
                  .receive = receive,
                  .bytes = bytes},
                 size_ * bytes);
+}
+template <class T>
+Pending Communicator::start_reduce_scatter(const T* send, T* receive, int64_t count) {
+  return start_reduce_scatter(send, receive, count, element_of<T>());
 }
 template Pending Communicator::start_reduce_scatter(const float*, float*, int64_t);
 template Pending Communicator::start_reduce_scatter(const double*, double*, int64_t);

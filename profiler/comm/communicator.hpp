@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // How does one rank talk to the ranks of a group? The interface that the executor uses; back ends
-// are threads of this process (thread_world.hpp) and OpenMPI (mpi_world.hpp), NCCL on GPUs.
+// are threads of this process (thread_world.hpp), OpenMPI (mpi_world.hpp) and, for device memory,
+// NCCL and threads that share a GPU (gpu_world.hpp).
 //
 // * Every rank of a group calls the same collectives in the same order. Different calls, sizes or
 //   kinds that meet are an error on every rank, not a hang.
-// * Sums run in rank order in the type of the buffer: the same bits on every back end and run.
+// * Sums run in rank order in the type of the buffer (bf16 in fp32, rounded once): the same bits on
+//   every back end and run; NCCL keeps its own order.
 // * A rank that fails, hangs or leaves makes every call of the others return an error within the
 //   time-out of the world. After that the world can't be used any more.
 // * start_*: the operation is under way until wait(); its buffers belong to it until then. Dropping
@@ -23,7 +25,8 @@
 namespace meshplan {
 
 enum class ReduceOp : uint8_t { sum, max };
-enum class Element : uint8_t { byte, fp32, fp64 };
+enum class Element : uint8_t { byte, bf16, fp32, fp64 };
+int64_t bytes_of(Element element);
 
 /// One call as a back end sees it.
 struct Request {
@@ -81,10 +84,12 @@ class Communicator {
   int size() const { return size_; }
   const std::string& label() const { return label_; }
 
-  // T is float or double; counts are elements. data in place.
+  // Reductions: counts are elements, data in place. T is float or double.
+  Pending start_all_reduce(void* data, int64_t count, Element element, ReduceOp reduce);
+  /// send [size() * count] -> receive [count], which may be send + rank() * count.
+  Pending start_reduce_scatter(const void* send, void* receive, int64_t count, Element element);
   template <class T>
   Pending start_all_reduce(T* data, int64_t count, ReduceOp reduce = ReduceOp::sum);
-  /// send [size() * count] -> receive [count], which may be send + rank() * count.
   template <class T>
   Pending start_reduce_scatter(const T* send, T* receive, int64_t count);
 
@@ -104,6 +109,12 @@ class Communicator {
   Pending start_receive(void* data, int64_t bytes, int from, int tag);
 
   // start and wait in one
+  Status all_reduce(void* data, int64_t count, Element element, ReduceOp reduce = ReduceOp::sum) {
+    return start_all_reduce(data, count, element, reduce).wait();
+  }
+  Status reduce_scatter(const void* send, void* receive, int64_t count, Element element) {
+    return start_reduce_scatter(send, receive, count, element).wait();
+  }
   template <class T>
   Status all_reduce(T* data, int64_t count, ReduceOp reduce = ReduceOp::sum) {
     return start_all_reduce(data, count, reduce).wait();

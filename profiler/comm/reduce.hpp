@@ -8,8 +8,6 @@
 
 namespace meshplan {
 
-int64_t bytes_of(Element element);
-
 /// Calls emit(result, offset, bytes) for consecutive pieces of the reduction over the sources'
 /// bytes [begin, end): result = ((source 0 op source 1) op source 2) ... Sources are read before
 /// emit is called for that piece, which may therefore overwrite them.

@@ -83,6 +83,21 @@ run 0 profile --device cpu --ranks 1 --coarse --out "$work/cpu.yaml"
 run 0 validate run "$model" 1xH100 --seq 32 --global-batch 2 --steps 1 --profile "$work/cpu.yaml"
 out_has "s, predicted"
 run 2 profile --device gpu
-run 6 profile --device cuda
+# a GPU here would be measured: the line is for computers without one
+if [ ! -e /dev/nvidia0 ]; then
+  run 6 profile --device cuda --quick -o "$work/gpu.yaml"
+  silent_out
+  [ "$(grep -c '^error: ' "$work/err")" = 1 ] || problem "not one line that says what is missing"
+  grep -qE 'no GPU|no CUDA' "$work/err" || problem "the line names neither the GPU nor CUDA"
+fi
+run 0 profile compare "$work/cpu.yaml" "$work/cpu.yaml"
+out_has "product-tn"
+grep -qE 'product-tn .* 1\.000 +1\.000 \.\. 1\.000' "$work/out" || problem "a profile differs from itself"
+run 4 profile compare "$work/cpu.yaml" "$work/absent.yaml"
+printf '%s\n' '# Rank 0 on a [1] GPU' '# Rank 1 on a [2] GPU' '# size time' '1024 10.0' '2048 20.0' >"$work/log"
+run 4 profile import "$work/log"
+err_has "--collective"
+run 0 profile import "$work/log" --collective all_reduce --into "$work/cpu.yaml" -o "$work/both.yaml"
+grep -q "ranks: 2" "$work/both.yaml" || problem "the imported table is not in the profile"
 run 4 validate time "$work/nothing.yaml"
 finish

@@ -59,6 +59,13 @@ Status reductions(World& world, Communicator& comm) {
   MESHPLAN_CHECK(comm.all_reduce(largest.data(), 2, ReduceOp::max));
   EXPECT(largest[0] == -1.5);
   EXPECT(largest[1] == 2);
+  // bf16 has 8 bits: 256 + 1 is 256 (tie to even) and would stay so if every sum were rounded;
+  // summed in fp32 and rounded once, 256 + 1 + 1 + 1 = 259 becomes 260 (a tie between 258 and 260)
+  constexpr uint16_t kOne = 0x3f80, k256 = 0x4380, k260 = 0x4382;
+  std::array<uint16_t, 2> half = {world.rank() == 0 ? k256 : kOne, kOne};
+  MESHPLAN_CHECK(comm.all_reduce(half.data(), 2, Element::bf16));
+  EXPECT(half[0] == k260);
+  EXPECT(half[1] == 0x4080);  // 4
   return Done{};
 }
 

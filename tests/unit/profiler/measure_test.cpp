@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "profiler/comm/gpu_world.hpp"
+#include "profiler/measure/compare.hpp"
 #include "profiler/measure/cpu.hpp"
 #include "tests/unit/catch.hpp"
 #include "topologies/base/files.hpp"
@@ -60,6 +62,57 @@ TEST_CASE("a coarse profile of this computer is written and read back") {
   CHECK(*back->of(1).seconds(work) > 0);
   CHECK_FALSE(back->of(1).seconds(cpu_work(CollectiveOp::all_reduce, 4096)).ok());
   CHECK_FALSE(read_cpu_profile("/nonexistent/profile.yaml").ok());
+}
+
+/// One kernel with two measured points of three, and one that only this profile has.
+CpuProfile small_profile(double first, double second, const std::string& other) {
+  CpuProfile profile;
+  profile.device = "cuda";
+  profile.processor = "GPU";
+  profile.cores = 132;
+  profile.facts["driver"] = "580";
+  CpuTables tables;
+  tables.kernels["add"] = *GridTable::make({{1, 2, 4}}, {first, 0, second});
+  tables.kernels[other] = *GridTable::make({{1}}, {1});
+  profile.tables.push_back(std::move(tables));
+  return profile;
+}
+
+TEST_CASE("a GPU's profile comes back with its facts") {
+  const std::string path = std::string(P_tmpdir) + "/meshplan-gpu-profile-test.yaml";
+  REQUIRE(write_file(path, to_yaml(small_profile(1e-9, 2e-9, "only"))).ok());
+  const auto back = read_cpu_profile(path);
+  std::remove(path.c_str());
+  REQUIRE(back.ok());
+  CHECK(back->device == "cuda");
+  CHECK(back->cores == 132);
+  CHECK(back->facts.at("driver") == "580");
+  CHECK(back->tables[0].kernels.at("add").seconds_per_work({4}) == Approx(2e-9));
+}
+
+TEST_CASE("two profiles, kernel by kernel") {
+  const auto all = compare_profiles(small_profile(1, 2, "left"), small_profile(2, 3, "right"));
+  REQUIRE(all.size() == 3);
+  CHECK(all[0].kernel == "add");
+  CHECK(all[0].points == 2);  // the point that was not measured does not count
+  CHECK(all[0].low == Approx(1.5));
+  CHECK(all[0].high == Approx(2));
+  CHECK(all[1].kernel == "left");
+  CHECK(all[1].points == 0);
+  CHECK(all[2].kernel == "right");
+}
+
+TEST_CASE("ranks as launchers tell them") {
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) unsetenv(name);
+  setenv("RANK", "3", 1);
+  CHECK(launched_rank().rank == 3);
+  setenv("SLURM_PROCID", "5", 1);  // before torchrun's
+  CHECK(launched_rank().rank == 5);
+  setenv("SLURM_PROCID", "5x", 1);  // no number: not told
+  CHECK(launched_rank().rank == 3);
+  unsetenv("SLURM_PROCID");
+  unsetenv("RANK");
+  CHECK(launched_rank().rank == -1);
 }
 
 }  // namespace

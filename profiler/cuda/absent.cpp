@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// A build without CUDA.
+#include "profiler/comm/gpu_world.hpp"
+#include "profiler/cuda/gpu.hpp"
+#include "profiler/measure/cuda.hpp"
+
+namespace meshplan {
+
+Result<std::unique_ptr<GpuWorld>> GpuWorld::make(World&, const GpuWorldOptions&) {
+  return Diagnostic{.kind = ErrorKind::missing, .message = "this build has no CUDA"};
+}
+
+Result<CpuProfile> profile_cuda(const CudaProfileOptions&) {
+  return Diagnostic{.kind = ErrorKind::missing, .message = "this build has no CUDA"};
+}
+
+}  // namespace meshplan
+
+namespace meshplan::cuda {
+
+bool built() { return false; }
+
+Result<std::vector<GpuFacts>> gpus() {
+  return Diagnostic{.kind = ErrorKind::missing, .message = "this build has no CUDA"};
+}
+
+}  // namespace meshplan::cuda
