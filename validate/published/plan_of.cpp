@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "strategies/program/lower.hpp"
@@ -119,9 +120,8 @@ std::vector<int> chunk_counts(int64_t layers, int64_t pp) {
   return out;
 }
 
-Status sharding_of(QuestionRow& row, const TrainerDefaults& defaults, const Degrees& degrees,
+Status sharding_of(const ShardWords& shard, const TrainerDefaults& defaults, const Degrees& degrees,
                    Question& question, Plan& plan) {
-  MESHPLAN_TRY(const ShardWords shard, shard_words(row.text("dp_shard")));
   plan.zero = shard.zero;
   if (!shard.stated) {
     plan.zero = defaults.zero;
@@ -189,10 +189,11 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
 struct RecomputeChoice {
   Recompute kind;
   uint32_t modules;
+  double layers = 1;  ///< full: share of each stage's layers
 };
 
 /// One choice where the row states it; else the trainer's default, then more and more until it
-/// fits: what selective means, everything but products, everything.
+/// fits: what selective means, everything but products, quarters of the layers, everything.
 Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const TrainerDefaults& defaults,
                                                   Question& question) {
   // Where no scores are kept, recomputing the core of attention saves nothing: a mixture of experts
@@ -223,6 +224,8 @@ Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const Traine
     out.push_back({Recompute::selective, selective});
     out.push_back({Recompute::selective, selective | cheap_modules()});
   }
+  if (usual != Recompute::full && defaults.block_recompute)
+    for (const double layers : {0.25, 0.5, 0.75}) out.push_back({Recompute::full, 0, layers});
   out.push_back({Recompute::full, 0});
   return out;
 }
@@ -238,6 +241,32 @@ bool states_cannot_fit(const Question& question, const Plan& plan) {
   const double held = dense / (double(plan.tp) * plan.pp) + experts / (double(plan.ep) * plan.pp);
   const double bytes = held * (2 + static_cast<double>(bytes_of(plan.gradient)));
   return bytes > static_cast<double>(question.cluster->gpu.memory_usable_bytes);
+}
+
+/// The plan with each number of chunks, tensor parallelism of the experts and micro-batch that it
+/// may have.
+std::vector<Plan> level_of(Plan plan, double recomputed, const std::vector<int>& chunks,
+                           const std::vector<int>& expert_tp, const std::vector<int64_t>& micro,
+                           const Question& question) {
+  std::vector<Plan> level;
+  for (const int count : chunks) {
+    plan.vpp = count;
+    const double layers = double(question.model.layers) / (double(plan.pp) * count);
+    plan.recompute_layers = recomputed < 1 ? static_cast<int>(std::ceil(recomputed * layers)) : -1;
+    plan.layer_split.clear();
+    if (question.trainer.split_by_cost && count == 1 && plan.pp > 1 &&
+        plan.pp < question.model.layers)
+      plan.layer_split = layers_by_cost(question.model, plan.pp);
+    plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
+    for (const int etp : expert_tp) {
+      plan.etp = etp;
+      for (const int64_t size : micro) {
+        plan.micro_batch = static_cast<int>(size);
+        level.push_back(plan);
+      }
+    }
+  }
+  return level;
 }
 
 }  // namespace
@@ -274,7 +303,8 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
     const auto kind = context_parallel_from(question.trainer.context_parallel_kinds.front());
     if (kind.ok()) plan.cp_kind = *kind;
   }
-  MESHPLAN_CHECK(sharding_of(row, defaults, d, question, plan));
+  MESHPLAN_TRY(const ShardWords shard, shard_words(row.text("dp_shard")));
+  MESHPLAN_CHECK(sharding_of(shard, defaults, d, question, plan));
   const auto ep = row.count("ep");
   const auto vpp = row.count("vpp");
   MESHPLAN_CHECK(row.finish());
@@ -317,26 +347,19 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
     plan.dp_shard = static_cast<int>(d.dp);
     plan.dp_replicate = 1;
   }
+  // Sharded states cost next to nothing: what leaves both open shards before it recomputes more.
+  const bool may_shard =
+      !shard.stated && plan.zero == 0 && d.dp > 1 && question.trainer.max_zero > 0;
+  if (may_shard) chosen.emplace_back("dp_shard: ZeRO 1 where nothing fits without it");
   for (const RecomputeChoice& choice : choices) {
-    std::vector<Plan> level;
     plan.recompute = choice.kind;
     plan.recompute_modules = choice.modules;
-    for (const int count : chunks) {
-      plan.vpp = count;
-      plan.layer_split.clear();
-      if (question.trainer.split_by_cost && count == 1 && plan.pp > 1 &&
-          plan.pp < question.model.layers)
-        plan.layer_split = layers_by_cost(question.model, plan.pp);
-      plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
-      for (const int etp : expert_tp) {
-        plan.etp = etp;
-        for (const int64_t size : micro) {
-          plan.micro_batch = static_cast<int>(size);
-          level.push_back(plan);
-        }
-      }
-    }
-    question.levels.push_back(std::move(level));
+    question.levels.push_back(level_of(plan, choice.layers, chunks, expert_tp, micro, question));
+    if (!may_shard || plan.zero > 0) continue;
+    plan.zero = 1;
+    plan.dp_shard = static_cast<int>(d.dp);
+    plan.dp_replicate = 1;
+    question.levels.push_back(level_of(plan, choice.layers, chunks, expert_tp, micro, question));
   }
   return Done{};
 }
