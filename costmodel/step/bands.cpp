@@ -29,17 +29,13 @@ Band ErrorBands::band_for(const BandClass& asked) const {
   return {};
 }
 
-Result<ErrorBands> load_error_bands() {
-  return read_error_bands(data_root() + "/costmodel/data/error_bands.yaml");
-}
+namespace {
 
-Result<ErrorBands> read_error_bands(const std::string& path) {
-  MESHPLAN_TRY(MapReader file, MapReader::open(path));
+Result<ErrorBands> read_set(MapReader set) {
   ErrorBands out;
-  out.fitted_on = file.text("fitted_on");
-  out.widening = file.positive("widening_ratio");
-  out.coverage_left_out = file.number("coverage_left_out_ratio");
-  for (MapReader& entry : file.maps("bands")) {
+  out.widening = set.positive("widening_ratio");
+  out.coverage_left_out = set.number("coverage_left_out_ratio");
+  for (MapReader& entry : set.maps("bands")) {
     ErrorBands::Entry next;
     next.level = static_cast<int>(entry.integer("level"));
     if (next.level < 0 || next.level >= kBandLevels)
@@ -56,22 +52,16 @@ Result<ErrorBands> read_error_bands(const std::string& path) {
     MESHPLAN_CHECK(entry.finish());
     out.entries.push_back(std::move(next));
   }
-  MESHPLAN_CHECK(file.finish());
+  MESHPLAN_CHECK(set.finish());
   return out;
 }
 
-std::string to_yaml(const ErrorBands& bands) {
-  std::string out = fmt::format(
-      "# SPDX-License-Identifier: Apache-2.0\n"
-      "# 80 % intervals of measured over predicted step time by class, learnt from published "
-      "runs;\n"
-      "# written by `meshplan validate refit --write`, read by costmodel/step/bands.hpp. Level 0 "
-      "is\n"
-      "# global, 1 tells nodes and mixtures of experts apart, 2 trainers too, 3 GPU families too.\n"
-      "fitted_on: \"{}\"\nwidening_ratio: {:.4f}\ncoverage_left_out_ratio: {:.4f}\nbands:\n",
-      bands.fitted_on, bands.widening, bands.coverage_left_out);
+std::string set_yaml(const char* name, const ErrorBands& bands) {
+  std::string out =
+      fmt::format("{}:\n  widening_ratio: {:.4f}\n  coverage_left_out_ratio: {:.4f}\n  bands:\n",
+                  name, bands.widening, bands.coverage_left_out);
   for (const auto& entry : bands.entries) {
-    out += fmt::format("  - {{level: {}", entry.level);
+    out += fmt::format("    - {{level: {}", entry.level);
     if (entry.level >= 1)
       out += fmt::format(", several_nodes: {}, moe: {}", entry.of.several_nodes, entry.of.moe);
     if (entry.level >= 2) out += fmt::format(", trainer: \"{}\"", entry.of.trainer);
@@ -80,6 +70,37 @@ std::string to_yaml(const ErrorBands& bands) {
                        entry.band.low_ratio, entry.band.high_ratio, entry.rows);
   }
   return out;
+}
+
+}  // namespace
+
+Result<EstimateBands> load_error_bands() {
+  return read_error_bands(data_root() + "/costmodel/data/error_bands.yaml");
+}
+
+Result<EstimateBands> read_error_bands(const std::string& path) {
+  MESHPLAN_TRY(MapReader file, MapReader::open(path));
+  EstimateBands out;
+  out.fitted_on = file.text("fitted_on");
+  MESHPLAN_TRY(out.step, read_set(file.map("step")));
+  MESHPLAN_TRY(out.memory, read_set(file.map("memory")));
+  MESHPLAN_CHECK(file.finish());
+  return out;
+}
+
+std::string to_yaml(const EstimateBands& bands) {
+  return fmt::format(
+             "# SPDX-License-Identifier: Apache-2.0\n"
+             "# 80 % intervals of measured over predicted step time and peak memory by class, "
+             "learnt "
+             "from\n"
+             "# published runs; written by `meshplan validate refit --write`, read by "
+             "costmodel/step/bands.hpp.\n"
+             "# Level 0 is global, 1 tells nodes and mixtures of experts apart, 2 trainers too, 3 "
+             "GPU families\n# too.\n"
+             "fitted_on: \"{}\"\n",
+             bands.fitted_on) +
+         set_yaml("step", bands.step) + set_yaml("memory", bands.memory);
 }
 
 }  // namespace meshplan

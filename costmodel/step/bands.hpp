@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How far off may an estimate be? 80 % intervals of measured over predicted step time, learnt from
-// published runs by class and kept in costmodel/data/error_bands.yaml (validate/published/bands.hpp
-// learns and writes them).
+// How far off may an estimate be? 80 % intervals of measured over predicted step time and memory,
+// learnt from published runs by class and kept in costmodel/data/error_bands.yaml
+// (validate/published/bands.hpp learns and writes them).
 #pragma once
 #include <cstdint>
 #include <string>
@@ -25,7 +25,7 @@ struct BandClass {
   auto operator<=>(const BandClass&) const = default;
 };
 
-/// Bands from the most to the least specific class; see level in bands.cpp for the order.
+/// Bands of one quantity by class.
 struct ErrorBands {
   struct Entry {
     int level = 0;  ///< 0 global, 1 nodes and moe, 2 + trainer, 3 + GPU family
@@ -33,7 +33,6 @@ struct ErrorBands {
     Band band;
     int rows = 0;
   };
-  std::string fitted_on;
   double widening = 1;           ///< about the middle, so that rows left out are covered
   double coverage_left_out = 0;  ///< share of rows of sources left out that their bands cover
   std::vector<Entry> entries;    ///< sorted by level, then class
@@ -46,10 +45,16 @@ struct ErrorBands {
 BandClass at_level(const BandClass& full, int level);
 constexpr int kBandLevels = 4;
 
+struct EstimateBands {
+  std::string fitted_on;
+  ErrorBands step;    ///< step time
+  ErrorBands memory;  ///< peak, as the run's trainer reports it
+};
+
 /// The bundled file. Error (input): missing or not as described.
-Result<ErrorBands> load_error_bands();
-Result<ErrorBands> read_error_bands(const std::string& path);
+Result<EstimateBands> load_error_bands();
+Result<EstimateBands> read_error_bands(const std::string& path);
 /// Text of such a file.
-std::string to_yaml(const ErrorBands& bands);
+std::string to_yaml(const EstimateBands& bands);
 
 }  // namespace meshplan

@@ -15,8 +15,8 @@ Result<std::shared_ptr<const Calibration>> CalibrationCache::get(const Gpu& gpu)
     MESHPLAN_TRY(hosts[i], load_host_costs(static_cast<HostClass>(i), gpu.family));
   }
   if (!bands_) {
-    MESHPLAN_TRY(ErrorBands bands, load_error_bands());
-    bands_ = std::make_shared<const ErrorBands>(std::move(bands));
+    MESHPLAN_TRY(EstimateBands bands, load_error_bands());
+    bands_ = std::make_shared<const EstimateBands>(std::move(bands));
   }
   auto calibration = std::make_shared<const Calibration>(
       Calibration{std::move(kernels), std::move(collectives), hosts, bands_});

@@ -46,7 +46,7 @@ struct Calibration {
   KernelTables kernels;
   CollectiveModel collectives;
   std::array<HostCosts, 4> hosts;  ///< by HostClass
-  std::shared_ptr<const ErrorBands> bands;
+  std::shared_ptr<const EstimateBands> bands;
 };
 
 /// Reads each GPU's tables once. Not thread-safe.
@@ -56,7 +56,7 @@ class CalibrationCache {
 
  private:
   std::map<std::string, std::shared_ptr<const Calibration>> by_gpu_;
-  std::shared_ptr<const ErrorBands> bands_;
+  std::shared_ptr<const EstimateBands> bands_;
 };
 
 class CostModel {
@@ -70,7 +70,7 @@ class CostModel {
 
   const Cluster& cluster() const { return cluster_; }
   const Constants& constants() const { return constants_; }
-  const ErrorBands& bands() const { return *calibration_->bands; }
+  const EstimateBands& bands() const { return *calibration_->bands; }
   const KernelTables& kernels() const { return calibration_->kernels; }
   const CollectiveModel& collectives() const { return calibration_->collectives; }
 

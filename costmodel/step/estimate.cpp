@@ -140,8 +140,8 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   estimate.time = std::move(time.parts);
   estimate.step_s = time.sum;
   const Cluster& cluster = costs.cluster();
-  const Band band = costs.bands().band_for(
-      {trainer.id, cluster.gpu.family, cluster.nodes > 1, model.moe.has_value()});
+  const BandClass of{trainer.id, cluster.gpu.family, cluster.nodes > 1, model.moe.has_value()};
+  const Band band = costs.bands().step.band_for(of);
   estimate.step_low_s = estimate.step_s * band.low_ratio;
   estimate.step_high_s = estimate.step_s * band.high_ratio;
   estimate.bubble_share = bubble / estimate.step_s;
@@ -165,6 +165,10 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   }
   MemoryEstimate memory = memory_of(held, plan, micro_batches, trainer, costs.cluster(), constants);
   estimate.peak_memory_bytes = memory.peak_bytes;
+  const Band peaks = costs.bands().memory.band_for(of);
+  estimate.peak_low_bytes = std::llround(peaks.low_ratio * static_cast<double>(memory.peak_bytes));
+  estimate.peak_high_bytes =
+      std::llround(peaks.high_ratio * static_cast<double>(memory.peak_bytes));
   estimate.reported_memory_bytes = memory.reported_bytes;
   estimate.capacity_bytes = memory.capacity_bytes;
   estimate.peak_stage = memory.stage;

@@ -28,7 +28,9 @@ struct StepEstimate {
   double tflops_per_gpu = 0;  ///< model FLOPs, see FlopsConvention
   double mfu = 0;             ///< of the GPU's dense peak in the plan's compute type
 
-  int64_t peak_memory_bytes = 0;      ///< of the fullest rank, all that the device reports as used
+  int64_t peak_memory_bytes = 0;  ///< of the fullest rank, all that the device reports as used
+  int64_t peak_low_bytes = 0;     ///< 80 % interval, learnt from the published runs
+  int64_t peak_high_bytes = 0;
   int64_t reported_memory_bytes = 0;  ///< of the same rank, what the trainer's own log prints: see
                                       ///< MemoryReport
   int64_t capacity_bytes = 0;         ///< what a process can have of the device

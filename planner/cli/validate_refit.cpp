@@ -17,8 +17,8 @@ std::string folder() { return data_root() + "/costmodel/data/"; }
 /// The bands that belong to the constants as they stand.
 Status write_bands(const std::string& table) {
   MESHPLAN_TRY(const PublishedReport report, validate_published(table));
-  if (!report.bands) return Done{};
-  return write_file(folder() + "error_bands.yaml", to_yaml(report.bands->bands));
+  MESHPLAN_TRY(const EstimateBands bands, bands_of(report));
+  return write_file(folder() + "error_bands.yaml", to_yaml(bands));
 }
 
 Status write_fit(const RefitReport& fit, const std::string& table) {

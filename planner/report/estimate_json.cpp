@@ -73,6 +73,8 @@ Json to_json(const StepEstimate& e, const Question& q) {
           {"tflops_per_gpu", e.tflops_per_gpu},
           {"mfu", e.mfu},
           {"peak_memory_bytes", e.peak_memory_bytes},
+          {"peak_memory_low_bytes", e.peak_low_bytes},
+          {"peak_memory_high_bytes", e.peak_high_bytes},
           {"capacity_bytes", e.capacity_bytes},
           {"host_memory_bytes", e.host_memory_bytes},
           {"host_capacity_bytes", e.host_capacity_bytes},

@@ -99,6 +99,11 @@ std::string not_run_text(const StepEstimate& e, const Question& q, int indent) {
          '\n';
 }
 
+const char* verdict(const StepEstimate& e) {
+  if (!e.fits) return "does NOT fit";
+  return e.peak_high_bytes > e.capacity_bytes ? "fits, the upper end does not" : "fits";
+}
+
 std::string to_text(const StepEstimate& e, const Question& q) {
   const Plan& p = e.plan;
   std::string band;
@@ -108,13 +113,16 @@ std::string to_text(const StepEstimate& e, const Question& q) {
   out += fmt::format("step  {}{}, {} TFLOP/s per GPU, MFU {}, {} tokens/s per GPU\n",
                      seconds(e.step_s), band, significant(e.tflops_per_gpu), percent(e.mfu),
                      significant(e.tokens_per_s_per_gpu));
-  out += fmt::format("      {} of {} on the fullest GPU: {}\n",
-                     gib(static_cast<double>(e.peak_memory_bytes)),
-                     gib(static_cast<double>(e.capacity_bytes)), e.fits ? "fits" : "does NOT fit");
+  const auto bytes = [](int64_t count) { return gib(static_cast<double>(count)); };
+  out += "      " +
+         wrapped(fmt::format("{} ({} to {}) of {} on the fullest GPU: {}",
+                             bytes(e.peak_memory_bytes), bytes(e.peak_low_bytes),
+                             bytes(e.peak_high_bytes), bytes(e.capacity_bytes), verdict(e)),
+                 6) +
+         '\n';
   if (e.host_memory_bytes > 0)
     out += fmt::format("      {} of {} of a GPU's share of host memory\n",
-                       gib(static_cast<double>(e.host_memory_bytes)),
-                       gib(static_cast<double>(e.host_capacity_bytes)));
+                       bytes(e.host_memory_bytes), bytes(e.host_capacity_bytes));
   std::string degrees = fmt::format("{} GPUs = tp {} x cp {} x pp {} x dp {}", grouped(p.world()),
                                     p.tp, p.cp, p.pp, p.dp());
   if (p.dp_replicate > 1 && p.zero > 0)

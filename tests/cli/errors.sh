@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Seven mistakes: each has its message, the nearest fix and the exit code of the contract.
+# Mistakes: each has its message, the nearest fix and the exit code of the contract.
 . "$(dirname "$0")/lib.sh"
 clusters=$root/topologies/data/clusters
 
@@ -21,6 +21,10 @@ err_has "did you mean 'H100'?"
 run 2 plan llama3-70b 64x8xH100 --sequ 8192
 err_has "--sequ"
 err_has "did you mean '--seq'?"
+
+run 2 plan llama3-70b 64x8xH100 --keep-free 100
+err_has "leaves no memory for a plan"
+err_has "0 to 99"
 
 sed 's/nics_per_node/nics_per_nod/' "$clusters/llama3-roce.yaml" >"$work/key.yaml"
 run 4 plan llama3-70b "$work/key.yaml" --gpus 512

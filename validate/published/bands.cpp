@@ -74,7 +74,7 @@ ErrorBands learn_bands(const std::vector<BandRow>& rows) {
   return out;
 }
 
-Result<BandFit> fit_bands(const std::vector<BandRow>& rows, const std::string& fitted_on) {
+Result<BandFit> fit_bands(const std::vector<BandRow>& rows) {
   std::set<std::string> families;
   for (const BandRow& row : rows) families.insert(row.family);
   if (families.size() < 2)
@@ -100,7 +100,6 @@ Result<BandFit> fit_bands(const std::vector<BandRow>& rows, const std::string& f
   }
   BandFit out;
   out.bands = learn_bands(rows);
-  out.bands.fitted_on = fitted_on;
   out.bands.widening = quantile(factors, kBandCoverage);
   for (auto& entry : out.bands.entries) entry.band = widened(logs(entry.band), out.bands.widening);
   std::map<std::string, BandFit::Line> lines;
@@ -126,13 +125,12 @@ Result<BandFit> fit_bands(const std::vector<BandRow>& rows, const std::string& f
   return out;
 }
 
-std::string bands_text(const BandFit& fit) {
+std::string bands_text(const std::string& quantity, const BandFit& fit) {
   std::string out = fmt::format(
-      "80 percent intervals: {:.1f} % of rows covered by bands learnt without their source; "
-      "widened by "
-      "{:.2f}; mean half width {:.1f} %\n\n{:<56}{:>6}{:>10}\n",
-      100 * fit.bands.coverage_left_out, fit.bands.widening, 100 * std::expm1(fit.mean_half_width),
-      "source left out", "rows", "covered");
+      "80 percent intervals of {}: {:.1f} % of rows covered by bands learnt without their source; "
+      "widened by {:.2f}; mean half width {:.1f} %\n\n{:<56}{:>6}{:>10}\n",
+      quantity, 100 * fit.bands.coverage_left_out, fit.bands.widening,
+      100 * std::expm1(fit.mean_half_width), "source left out", "rows", "covered");
   for (const auto& line : fit.left_out)
     out += fmt::format("  {:<54.54}{:>6}{:>8.0f} %\n", line.family, line.rows, 100 * line.covered);
   return out;

@@ -2,11 +2,12 @@
 // Which error bands follow from published runs, and do they hold for sources that they have not
 // seen?
 //
-// Bands are quantiles of ln(measured / predicted), 10 % and 90 %, by class. A class with few rows
-// is drawn towards the next wider one (weight rows / (rows + kShrinkage)); a source with many rows
-// counts as the square root of their number, since its rows repeat one setting. Bands learnt from
-// some sources are too narrow for others, so all are widened about their middle by one factor,
-// chosen such that 80 % of the rows are covered by the bands that were learnt without their source.
+// Of step times and of memory peaks, in the same way. Bands are quantiles of ln(measured /
+// predicted), 10 % and 90 %, by class. A class with few rows is drawn towards the next wider one
+// (weight rows / (rows + kShrinkage)); a source with many rows counts as the square root of their
+// number, since its rows repeat one setting. Bands learnt from some sources are too narrow for
+// others, so all are widened about their middle by one factor, chosen such that 80 % of the rows
+// are covered by the bands that were learnt without their source.
 #pragma once
 #include <string>
 #include <vector>
@@ -40,8 +41,8 @@ struct BandFit {
 ErrorBands learn_bands(const std::vector<BandRow>& rows);
 
 /// Error (check): fewer than two families.
-Result<BandFit> fit_bands(const std::vector<BandRow>& rows, const std::string& fitted_on);
+Result<BandFit> fit_bands(const std::vector<BandRow>& rows);
 
-std::string bands_text(const BandFit& fit);
+std::string bands_text(const std::string& quantity, const BandFit& fit);
 
 }  // namespace meshplan

@@ -88,6 +88,13 @@ Json score_json(const Score& s) {
 
 }  // namespace
 
+Json to_json(const BandFit& fit) {
+  return {{"wanted_coverage", kBandCoverage},
+          {"coverage_left_out", number(fit.bands.coverage_left_out)},
+          {"widening", number(fit.bands.widening)},
+          {"mean_half_width_log", number(fit.mean_half_width)}};
+}
+
 std::string published_json(const PublishedReport& report) {
   Json out;
   out["schema"] = "meshplan.published/1";
@@ -150,11 +157,8 @@ std::string published_json(const PublishedReport& report) {
                              {"pairs", t.pairs},
                              {"same_sign", t.same_sign},
                              {"median_log_ratio_miss", number(t.median_miss)}});
-  if (report.bands)
-    out["bands"] = {{"wanted_coverage", kBandCoverage},
-                    {"coverage_left_out", number(report.bands->bands.coverage_left_out)},
-                    {"widening", number(report.bands->bands.widening)},
-                    {"mean_half_width_log", number(report.bands->mean_half_width)}};
+  if (report.bands) out["bands"] = to_json(*report.bands);
+  if (report.memory_bands) out["memory_bands"] = to_json(*report.memory_bands);
   out["cases"] = Json::array();
   for (size_t i = 0; i < report.cases.size(); ++i)
     out["cases"].push_back(case_json(report.cases[i], report.rows[i]));

@@ -120,7 +120,9 @@ std::string refusals(const PublishedReport& report) {
 
 std::string published_text(const PublishedReport& report) {
   return headline(report) + tables(report) + memory_table(report) + trend_tables(report) +
-         (report.bands ? "\n" + bands_text(*report.bands) : "") + refusals(report);
+         (report.bands ? "\n" + bands_text("step times", *report.bands) : "") +
+         (report.memory_bands ? "\n" + bands_text("memory peaks", *report.memory_bands) : "") +
+         refusals(report);
 }
 
 }  // namespace meshplan

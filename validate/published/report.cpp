@@ -133,19 +133,34 @@ ScoredRow scored(const PublishedCase& one) {
   return row;
 }
 
-std::vector<BandRow> band_rows(const PublishedReport& report) {
+namespace {
+
+/// Step times: gold and silver rows that ran, have a printed step time and were predicted. Memory:
+/// all rows with a printed peak that were predicted.
+std::vector<BandRow> band_rows(const PublishedReport& report, bool memory) {
   std::vector<BandRow> out;
   for (size_t i = 0; i < report.cases.size(); ++i) {
     const ScoredRow& row = report.rows[i];
-    if (!row.scored_time() || row.refused || row.tier == "bronze") continue;
+    if (row.refused || !(memory ? row.scored_memory() : row.scored_time())) continue;
+    if (!memory && row.tier == "bronze") continue;
     const Case& c = report.cases[i].question;
     const Question& q = *c.question;
     if (q.cluster == nullptr) continue;
     out.push_back({row.family,
                    {q.trainer.id, q.cluster->gpu.family, c.nodes > 1, q.model.moe.has_value()},
-                   std::log(*row.measured_step_s / *row.predicted_step_s)});
+                   memory ? std::log(*row.measured_bytes / *row.predicted_bytes)
+                          : std::log(*row.measured_step_s / *row.predicted_step_s)});
   }
   return out;
+}
+
+}  // namespace
+
+Result<EstimateBands> bands_of(const PublishedReport& report) {
+  if (!report.bands || !report.memory_bands)
+    return Diagnostic{ErrorKind::check, "error bands need two sources of times and of peaks",
+                      report.table};
+  return EstimateBands{report.table, report.bands->bands, report.memory_bands->bands};
 }
 
 Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& table,
@@ -174,8 +189,10 @@ Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& ta
     rows.push_back({&c.question, c.prediction ? &c.prediction->estimate : nullptr});
   MESHPLAN_CHECK(run_series(rows, report.series, report.subsets));
   report.trends = factor_trends(rows);
-  Result<BandFit> bands = fit_bands(band_rows(report), table);
+  Result<BandFit> bands = fit_bands(band_rows(report, false));
   if (bands.ok()) report.bands = std::move(*bands);
+  Result<BandFit> peaks = fit_bands(band_rows(report, true));
+  if (peaks.ok()) report.memory_bands = std::move(*peaks);
   return report;
 }
 

@@ -43,6 +43,7 @@ struct PublishedReport {
   std::vector<SubsetResult> subsets;
   std::vector<FactorTrend> trends;
   std::optional<BandFit> bands;  ///< learnt from these predictions; none from a single source
+  std::optional<BandFit> memory_bands;  ///< same, of memory peaks
   double seconds = 0;
 };
 
@@ -59,8 +60,8 @@ Result<PublishedReport> validate_published(const std::string& path,
 Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& table,
                                   const Predictor& predictor);
 ScoredRow scored(const PublishedCase& one);
-/// Gold and silver rows that ran, have a printed step time and were predicted.
-std::vector<BandRow> band_rows(const PublishedReport& report);
+/// What the cost model reads: the bands of this report. Error (check): of too few sources.
+Result<EstimateBands> bands_of(const PublishedReport& report);
 
 std::string published_text(const PublishedReport& report);
 std::string published_json(const PublishedReport& report);

@@ -29,6 +29,7 @@ struct ScoredRow {
   std::optional<bool> fits;  ///< as predicted
 
   bool scored_time() const { return ran && measured_step_s.has_value(); }
+  bool scored_memory() const { return ran && measured_bytes.has_value(); }
   /// |predicted - measured| / measured; 1 if refused. Only for scored_time().
   double step_error() const;
   /// With sign; nothing if refused.

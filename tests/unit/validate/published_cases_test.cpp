@@ -161,7 +161,12 @@ TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
   CHECK(c.question->chosen.size() == 2);
   c = one(with(kLlama, {{"dp", ""}, {"recompute", ""}, {"dp_shard", ""}, {"precision", ""}}));
   REQUIRE(c.question);
-  CHECK(c.question->levels.size() == 4);  // none, selective, all but products, full
+  // None, selective, all but products, a quarter, half, three quarters of the layers, all of them.
+  REQUIRE(c.question->levels.size() == 7);
+  const Plan& quarter = c.question->levels[3][0];
+  CHECK(quarter.recompute == Recompute::full);
+  CHECK(quarter.recompute_layers * 4 * quarter.pp * quarter.vpp == c.question->model.layers);
+  CHECK(c.question->levels[6][0].recompute_layers == -1);
   CHECK(c.question->levels[0][0].recompute == Recompute::none);
   CHECK(c.question->levels[0][0].dp() == 2);
   CHECK(c.question->levels[0][0].zero == 1);
@@ -183,6 +188,21 @@ TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
   CHECK(c.question->trainer.id == "mlperf-megatron-v3.0");
 }
 
+TEST_CASE("a row that leaves sharding open shards before it recomputes more", "[published]") {
+  const Cells cells = {{"trainer", "nemo-2022"}, {"dp_shard", ""}, {"recompute", ""}, {"dp", "2"}};
+  Case c = one(with(kLlama, cells));
+  REQUIRE(c.question);
+  REQUIRE(c.question->levels.size() == 8);
+  CHECK(c.question->levels[0][0].zero == 0);
+  CHECK(c.question->levels[1][0].zero == 1);
+  CHECK(c.question->levels[1][0].dp_shard == 2);
+  CHECK(c.question->levels[1][0].recompute == Recompute::none);
+  CHECK(c.question->levels[2][0].zero == 1);
+  CHECK(c.question->levels[2][0].recompute == Recompute::selective);
+  c = one(with(with(kLlama, cells), {{"dp_shard", "none"}}));
+  CHECK(c.question->levels[1][0].zero == 0);
+}
+
 TEST_CASE("what TFLOP/s count where a row does not say it is the trainer's custom", "[published]") {
   const Case meta = one(
       with(kLlama, {{"trainer", "llama3-meta"}, {"flops_convention", "MFU; formula not stated"}}));
@@ -198,6 +218,8 @@ TEST_CASE("generations of a trainer by words of the source and its year", "[publ
   CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2024"}}) == "torchtitan-2024");
   CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan");
   CHECK(trainer({{"trainer", "torchtitan"}}) == "torchtitan");
+  CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2025"}}) == "megatron-core");
+  CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2026"}}) == "megatron-bridge-2606");
   CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/seqpara/x"}}) ==
         "aleph-alpha-rms");
   CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/x"}}) == "aleph-alpha");

@@ -44,24 +44,26 @@ TEST_CASE("a band is the 10 % and 90 % quantile, drawn towards the wider class",
 }
 
 TEST_CASE("the most specific band is used, and a file reads back", "[published]") {
-  ErrorBands bands;
-  bands.fitted_on = "test";
+  EstimateBands both;
+  both.fitted_on = "test";
+  ErrorBands& bands = both.step;
   bands.widening = 1.5;
   bands.coverage_left_out = 0.8;
   bands.entries = {{0, {}, {0.5, 2}, 9},
                    {2, {"t", "", true, false}, {0.8, 1.25}, 5},
                    {3, {"t", "hopper", true, false}, {0.9, 1.1}, 3}};
+  both.memory = both.step;
   const auto path = std::filesystem::temp_directory_path() / "meshplan_bands_test.yaml";
-  REQUIRE(write_file(path.string(), to_yaml(bands)).ok());
+  REQUIRE(write_file(path.string(), to_yaml(both)).ok());
   const auto read = read_error_bands(path.string());
   REQUIRE(read.ok());
-  for (const ErrorBands* b : std::vector<const ErrorBands*>{&bands, &*read}) {
+  for (const ErrorBands* b : std::vector<const ErrorBands*>{&bands, &read->step, &read->memory}) {
     CHECK(b->band_for({"t", "hopper", true, false}).low_ratio == Approx(0.9));
     CHECK(b->band_for({"t", "ampere", true, false}).low_ratio == Approx(0.8));
     CHECK(b->band_for({"t", "hopper", false, false}).low_ratio == Approx(0.5));
     CHECK(b->band_for({"x", "hopper", true, true}).high_ratio == Approx(2));
   }
-  CHECK(read->widening == Approx(1.5));
+  CHECK(read->memory.widening == Approx(1.5));
 }
 
 TEST_CASE("bands cover four fifths of the rows of sources left out", "[published]") {
@@ -71,13 +73,13 @@ TEST_CASE("bands cover four fifths of the rows of sources left out", "[published
        {std::pair{"A", 0.0}, {"B", 0.1}, {"C", -0.1}, {"D", 0.3}, {"E", 0.05}}) {
     for (const BandRow& row : spread(family, of, middle, 0.2, 21)) rows.push_back(row);
   }
-  const auto fit = fit_bands(rows, "test");
+  const auto fit = fit_bands(rows);
   REQUIRE(fit.ok());
   CHECK(fit->bands.coverage_left_out >= 0.8);
   CHECK(fit->bands.coverage_left_out <= 0.82);
   CHECK(fit->bands.widening > 1);  // source D lies off the others
   CHECK(fit->left_out.size() == 5);
-  CHECK(!fit_bands(spread("A", of, 0, 1, 5), "test").ok());
+  CHECK(!fit_bands(spread("A", of, 0, 1, 5)).ok());
 }
 
 TEST_CASE("the pattern search finds the bottom and shows what leaving out costs", "[published]") {
