@@ -109,8 +109,6 @@ void add_input_flags(CLI::App& app, InputFlags& flags) {
   text("--flops-convention", flags.convention,
        "what tflops_per_gpu and mfu count: causal (default), full_square, all_parameters, "
        "parameters_only, with_recompute");
-  text("--keep-free", flags.keep_free,
-       "percent of each GPU's memory that a plan must leave free (0)");
   app.add_flag("--json", flags.json, "one JSON document on standard output")->group("Output");
 }
 
@@ -136,18 +134,6 @@ Result<report::Question> resolve(const InputFlags& flags) {
     auto cluster = with_gpus(q.cluster, gpus);
     if (!cluster.ok()) return at(cluster.error(), "--gpus");
     q.cluster = std::move(cluster).value();
-  }
-  if (!flags.keep_free.empty()) {
-    MESHPLAN_TRY(const int64_t percent, whole_number(flags.keep_free, "--keep-free", 0));
-    if (percent >= 100)
-      return Diagnostic{.kind = ErrorKind::usage,
-                        .message = "leaves no memory for a plan",
-                        .where = "--keep-free",
-                        .value = flags.keep_free,
-                        .hint = "0 to 99, e.g. 10"};
-    q.cluster.gpu.memory_usable_bytes = q.cluster.gpu.memory_usable_bytes * (100 - percent) / 100;
-    q.cluster.assumed.push_back(
-        fmt::format("gpu.memory_usable_bytes: {} % are kept free (--keep-free)", percent));
   }
   MESHPLAN_CHECK(read_batch(flags, q));
   if (!flags.trainer.empty()) {

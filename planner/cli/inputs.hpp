@@ -11,8 +11,7 @@ namespace meshplan::cli {
 
 struct InputFlags {
   std::string model, cluster;  ///< positional; `model` may be a plan file, then no cluster
-  std::string gpus, sequence, global_batch, global_batch_tokens, trainer, precision, convention,
-      keep_free;
+  std::string gpus, sequence, global_batch, global_batch_tokens, trainer, precision, convention;
   bool json = false;
 };
 void add_input_flags(CLI::App& app, InputFlags& flags);

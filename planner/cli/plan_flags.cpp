@@ -102,6 +102,12 @@ void add_plan_flags(CLI::App& app, PlanFlags& flags, bool ranges) {
                    "offload")
         ->group(group)
         ->delimiter(',');
+  if (!ranges) return;
+  flags.keep_free = "3";
+  app.add_option("--keep-free", flags.keep_free,
+                 "percent of each GPU's memory that a plan must leave free (3: half of the "
+                 "published peaks lie up to so much above their prediction)")
+      ->group(group);
 }
 
 Result<AxisRange> range_from(const std::string& text, const std::string& flag, int64_t least) {
@@ -173,6 +179,15 @@ Result<SearchQuestion> search_question(const report::Question& question, const P
     q.layer_split.push_back(static_cast<int>(layers));
   }
   for (const auto& axis : flags.forbid) MESHPLAN_CHECK(forbid(axis, q));
+  if (flags.keep_free.empty()) return q;
+  MESHPLAN_TRY(const int64_t percent, whole_number(flags.keep_free, "--keep-free", 0));
+  if (percent >= 100)
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "leaves no memory for a plan",
+                      .where = "--keep-free",
+                      .value = flags.keep_free,
+                      .hint = "0 to 99, e.g. 10"};
+  q.keep_free_percent = static_cast<int>(percent);
   return q;
 }
 

@@ -17,6 +17,7 @@ struct PlanFlags {
   std::string recompute, schedule, schedule_group, cp_kind, layer_split;
   std::string sequence_parallel, reshard, offload_optimizer;
   std::vector<std::string> forbid;
+  std::string keep_free;  ///< percent; only with ranges
 };
 /// ranges: also "1..16", "1,2,4", and --forbid.
 void add_plan_flags(CLI::App& app, PlanFlags& flags, bool ranges);

@@ -59,7 +59,8 @@ std::string pareto_plans(const SearchResult& r, const Question& q) {
   return "less memory, at what cost\n" + plans_table(r.pareto, marks, q);
 }
 
-std::string funnel_text(const Funnel& f) {
+std::string funnel_text(const SearchResult& r) {
+  const Funnel& f = r.funnel;
   int64_t refused = 0;
   std::vector<std::pair<int64_t, std::string>> rules;
   for (const auto& [rule, n] : f.refused) {
@@ -74,10 +75,11 @@ std::string funnel_text(const Funnel& f) {
   if (rules.size() > kRulesNamed)
     named.push_back(fmt::format("{} more rules", rules.size() - kRulesNamed));
   std::string text = fmt::format(
-      "{} plans visited: {} refused by a rule{}, {} out of memory, {} "
+      "{} plans visited: {} refused by a rule{}, {} out of memory{}, {} "
       "slower by their lower bound, {} priced",
       grouped(f.visited), grouped(refused),
       named.empty() ? "" : fmt::format(" ({})", fmt::join(named, ", ")), grouped(f.out_of_memory),
+      r.keep_free_percent > 0 ? fmt::format(" ({} % of it kept free)", r.keep_free_percent) : "",
       grouped(f.bounded), grouped(f.priced));
   if (f.covered > f.visited)
     text += fmt::format("; {} covered with those cut in bulk", grouped(f.covered));
@@ -109,13 +111,13 @@ std::string to_text(const SearchResult& r, const Question& q) {
   std::string out = to_text(q) + '\n';
   if (r.plans.empty()) {
     if (r.none) out += none_text(r);
-    return out + funnel_text(r.funnel);
+    return out + funnel_text(r);
   }
   const StepEstimate& best = r.plans.front();
   out += to_text(best, q) + '\n';
   if (r.plans.size() > 1) out += best_plans(r, q) + '\n';
   if (!r.pareto.empty()) out += pareto_plans(r, q) + '\n';
-  out += funnel_text(r.funnel);
+  out += funnel_text(r);
   return out + caveats(best);
 }
 
@@ -139,6 +141,7 @@ Json to_json(const SearchResult& r, const Question& q) {
                 {"bounded", r.funnel.bounded},
                 {"priced", r.funnel.priced},
                 {"covered", r.funnel.covered}}},
+              {"keep_free_percent", r.keep_free_percent},
               {"plans", std::move(plans)}};
   if (!r.pareto.empty()) {
     out["pareto"] = Json::array();

@@ -8,6 +8,7 @@ Result<std::vector<StepEstimate>> pareto_set(const SearchQuestion& question,
   std::vector<StepEstimate> front{best};
   SearchQuestion smaller = question;
   smaller.top_k = 1;
+  smaller.keep_free_percent = 0;  // less memory is asked for anyway
   SearchMemory memory;
   for (;;) {
     Gpu& gpu = smaller.cluster.gpu;

@@ -188,6 +188,17 @@ Result<std::shared_ptr<const CostModel>> costs_of(SearchMemory::Kept& kept,
 
 Result<SearchResult> search(const SearchQuestion& question, SearchMemory::Kept& kept,
                             bool keep_blocks) {
+  if (question.keep_free_percent > 0) {
+    SearchQuestion smaller = question;
+    smaller.keep_free_percent = 0;
+    int64_t& memory = smaller.cluster.gpu.memory_usable_bytes;
+    memory = memory * (100 - question.keep_free_percent) / 100;
+    MESHPLAN_TRY(SearchResult found, search(smaller, kept, keep_blocks));
+    found.keep_free_percent = question.keep_free_percent;
+    for (StepEstimate& plan : found.plans)
+      plan.capacity_bytes = question.cluster.gpu.memory_usable_bytes;
+    return found;
+  }
   const auto start = std::chrono::steady_clock::now();
   MESHPLAN_TRY(const auto costs, costs_of(kept, question.cluster));
   std::string about =

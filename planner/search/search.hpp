@@ -48,6 +48,7 @@ struct SearchQuestion {
   /// Plans that were best elsewhere (fewer GPUs, another batch). Those like them that this question
   /// allows are priced first, so that the bounds cut from the start; the answer is the same.
   std::vector<Plan> seeds;
+  int keep_free_percent = 0;  ///< of each GPU's memory, that a plan must leave
   int top_k = 5;
   bool bounds = true;  ///< false: price every plan that fits
   int threads = 1;
@@ -77,6 +78,7 @@ struct SearchResult {
   std::vector<StepEstimate> pareto;  ///< step time against memory, where asked for (pareto.hpp)
   std::optional<TightestConstraint> none;  ///< set when plans is empty
   std::vector<Plan> finalists;             ///< seeds for a like question
+  int keep_free_percent = 0;               ///< as asked
   double search_s = 0;
   int threads = 1;
 };

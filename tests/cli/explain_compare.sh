@@ -40,9 +40,4 @@ out_has '"schema": "meshplan.compare/1"'
 run 4 compare "$work/a.yaml" "$work/absent.yaml"
 run 2 compare "$work/a.yaml"
 
-run 0 simulate "$work/a.yaml" --keep-free 60
-out_has "does NOT fit"
-out_has "60 % are kept free"
-narrow
-
 finish

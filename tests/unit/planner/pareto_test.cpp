@@ -33,3 +33,29 @@ TEST_CASE("less memory costs time: the Pareto set falls in memory, rises in time
   REQUIRE_FALSE(smaller->plans.empty());
   CHECK(smaller->plans.front().step_s == last.step_s);
 }
+
+TEST_CASE(
+    "a search that keeps memory free finds what a smaller GPU would, and says the GPU's own size") {
+  SearchQuestion q{*find_model("llama3-8b"), *find_cluster("2x8xH100"), Batch{8192, 64},
+                   *default_trainer()};
+  q.cp.values = {1};
+  q.pp.values = {1, 2};
+  const int64_t whole = q.cluster.gpu.memory_usable_bytes;
+  q.keep_free_percent = 60;
+  const auto kept = search(q);
+  REQUIRE(kept.ok());
+  REQUIRE_FALSE(kept->plans.empty());
+  CHECK(kept->keep_free_percent == 60);
+  for (const StepEstimate& plan : kept->plans) {
+    CHECK(plan.capacity_bytes == whole);
+    CHECK(plan.peak_memory_bytes <= whole * 40 / 100);
+  }
+  q.keep_free_percent = 0;
+  const auto all = search(q);
+  REQUIRE(all.ok());
+  CHECK(all->plans.front().peak_memory_bytes > whole * 40 / 100);
+  q.cluster.gpu.memory_usable_bytes = whole * 40 / 100;
+  const auto small = search(q);
+  REQUIRE(small.ok());
+  CHECK(to_text(small->plans.front().plan) == to_text(kept->plans.front().plan));
+}
