@@ -42,6 +42,7 @@ int run_rank(const Arguments& arguments) {
   if (const Status status = apply_run_flags(flags, question); !status.ok()) {
     return fail(status.error(), json);
   }
+  if (question.gpu) question.gpu->processes = true;
   MESHPLAN_CLI_TRY(const Executable executable, make_executable(question), json);
   MESHPLAN_CLI_TRY(const RunInputs inputs, open_inputs(executable.question), json);
 

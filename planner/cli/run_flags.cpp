@@ -38,6 +38,17 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
   app.add_flag("--resume", flags.resume, "go on from the latest complete checkpoint there")
       ->needs(checkpoints)
       ->group(group);
+  add("--device", flags.device, "cpu or cuda (cpu)")->check(CLI::IsMember({"cpu", "cuda"}));
+  add("--compute", flags.compute,
+      "products in fp32 or bf16 (fp32; on GPUs bf16); bf16 with the plan's gradients and fp32 "
+      "masters")
+      ->check(CLI::IsMember({"fp32", "bf16"}));
+  add("--gpu", flags.gpu,
+      "ranks share one, or each has its own and NCCL (own, where there are enough)")
+      ->check(CLI::IsMember({"shared", "own"}));
+  app.add_flag("--deterministic", flags.deterministic,
+               "on GPUs: attention gives the same bits every time, and is slower")
+      ->group(group);
   add("--profile", flags.profile, "CPU profile that predicts the time, see 'meshplan profile'");
 }
 
@@ -51,6 +62,15 @@ Status apply_run_flags(const RunFlags& flags, RunQuestion& run) {
   run.options.workers = static_cast<int>(flags.workers);
   run.options.routing_group = flags.routing_group;
   run.dropless = flags.dropless;
+  if (flags.device == "cuda") {
+    run.gpu.emplace();
+    run.gpu->device.deterministic = flags.deterministic;
+    if (!flags.gpu.empty()) {
+      run.gpu->share = flags.gpu == "own" ? GpuRun::Share::one_each : GpuRun::Share::one_gpu;
+    }
+  }
+  const bool bf16 = flags.compute.empty() ? run.gpu.has_value() : flags.compute == "bf16";
+  run.compute = bf16 ? DType::bf16 : DType::fp32;
   run.world.timeout_s = flags.timeout_s;
   run.hf_folder = flags.weights;
   run.token_file = flags.text.empty() ? flags.tokens : flags.text;

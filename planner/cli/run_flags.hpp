@@ -10,8 +10,9 @@ namespace meshplan::cli {
 struct RunFlags {
   int64_t steps = 5, seed = 1, workers = 1, warmup = 0, routing_group = 0, save_every = 0;
   double learning_rate = 3e-4, clip = 1, timeout_s = 60;
-  std::string profile, weights, text, tokens, token_format, checkpoints, export_folder;
-  bool resume = false, dropless = false;
+  std::string profile, weights, text, tokens, token_format, checkpoints, export_folder, device,
+      compute, gpu;
+  bool resume = false, dropless = false, deterministic = false;
 };
 
 void add_run_flags(CLI::App& app, RunFlags& flags);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// meshplan validate run: train a plan on this computer's CPU and compare with the prediction.
+// meshplan validate run: train a plan on this computer and compare with the prediction.
 // meshplan validate time: predicted against measured step times of a fixed set of plans.
 #include <fmt/format.h>
 
@@ -9,22 +9,52 @@
 #include "planner/cli/run_flags.hpp"
 #include "planner/report/table.hpp"
 #include "topologies/base/files.hpp"
+#include "validate/emulate/emulate.hpp"
 #include "validate/timing/cpu_step.hpp"
 
 namespace meshplan::cli {
+namespace {
+
+int compared(const RunAnswer& answer) {
+  if (answer.ledger_equal() && answer.memory_equal) return 0;
+  return fail({.kind = ErrorKind::check,
+               .message = "what the ranks counted is not what the plan predicts",
+               .hint = "the lines marked DIFFERENT"},
+              false);
+}
+
+int emulate(const RunQuestion& run, const Cluster& cluster, const std::string& rank, bool json) {
+  EmulateQuestion question{.run = run, .cluster = cluster};
+  MESHPLAN_CLI_TRY(question.rank, rank_choice_from(rank), json);
+  auto ran = [&] {
+    const Progress progress("running one rank");
+    return emulate_rank(question);
+  }();
+  MESHPLAN_CLI_TRY(const EmulateAnswer answer, std::move(ran), json);
+  print(json ? to_json(answer) : to_text(answer));
+  return compared(answer.run);
+}
+
+}  // namespace
+
 int run_validate_run(const Arguments& arguments) {
   CLI::App app(
       "Trains a plan here, ranks as threads, and compares communication and memory, counted, with\n"
       "the prediction for what was run. Exit code 5 if they differ.\n\n"
       "  meshplan validate run plan.yaml --steps 10\n"
-      "  meshplan validate run model/config.json 8xH100 --tp 2 --pp 2 --seq 128 --global-batch 8\n",
+      "  meshplan validate run model/config.json 8xH100 --tp 2 --pp 2 --seq 128 --global-batch 8\n"
+      "  meshplan validate run plan.yaml --device cuda --emulate-rank stage=3,tp=0\n",
       "meshplan validate run");
+  std::string emulated;
   InputFlags inputs;
   PlanFlags axes;
   RunFlags flags;
   add_input_flags(app, inputs);
   add_plan_flags(app, axes, false);
   add_run_flags(app, flags);
+  app.add_option("--emulate-rank", emulated,
+                 "run this rank alone, what others do modelled: stage=3,tp=0")
+      ->group("Run");
   MESHPLAN_CLI_PARSE(app, arguments);
   MESHPLAN_CLI_TRY(const report::Question question, resolve(inputs), inputs.json);
   OpenKnobs open;
@@ -36,17 +66,14 @@ int run_validate_run(const Arguments& arguments) {
   if (const Status status = apply_run_flags(flags, run); !status.ok()) {
     return fail(status.error(), inputs.json);
   }
+  if (!emulated.empty()) return emulate(run, question.cluster, emulated, inputs.json);
   auto ran = [&] {
     const Progress progress("training");
     return run_plan(run);
   }();
   MESHPLAN_CLI_TRY(const RunAnswer answer, std::move(ran), inputs.json);
   print(inputs.json ? to_json(answer) : to_text(answer));
-  if (answer.ledger_equal() && answer.memory_equal) return 0;
-  return fail({.kind = ErrorKind::check,
-               .message = "what the ranks counted is not what the plan predicts",
-               .hint = "the lines marked DIFFERENT"},
-              false);
+  return compared(answer);
 }
 
 int run_validate_time(const Arguments& arguments) {

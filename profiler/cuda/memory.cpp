@@ -41,16 +41,15 @@ Result<DeviceMemory> DeviceMemory::make(int64_t bytes) {
   return made;
 }
 
-Result<Graph> Graph::record(cudaStream_t stream, const std::function<Status()>& work) {
-  MESHPLAN_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  const Status status = work();
+Status Graph::begin_record(cudaStream_t stream) {
+  return status_of(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
+                   "cudaStreamBeginCapture");
+}
+
+Result<Graph> Graph::end_record(cudaStream_t stream) {
   cudaGraph_t raw = nullptr;
   const cudaError_t ended = cudaStreamEndCapture(stream, &raw);
   const Owner<cudaGraph_t, cudaGraphDestroy> graph(raw);
-  if (!status.ok()) {
-    static_cast<void>(cudaGetLastError());
-    return status.error();
-  }
   MESHPLAN_CHECK(status_of(ended, "cudaStreamEndCapture"));
   cudaGraphExec_t ready = nullptr;
   MESHPLAN_CUDA(cudaGraphInstantiate(&ready, graph.get(), 0));

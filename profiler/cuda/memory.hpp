@@ -2,7 +2,6 @@
 // Owners of what the CUDA runtime hands out: device memory, streams, events, graphs. Movable; freed
 // in destructors, whose errors have nowhere to go (a broken context shows in the next call).
 #pragma once
-#include <functional>
 #include <utility>
 
 #include "profiler/cuda/status.hpp"
@@ -58,8 +57,10 @@ class DeviceMemory {
 /// A recorded sequence of launches that starts as one: repeated blocks without gaps of the host.
 class Graph {
  public:
-  /// Records what `work` puts on `stream` (and on streams ordered after it), without running it.
-  static Result<Graph> record(cudaStream_t stream, const std::function<Status()>& work);
+  /// Until end_record, what this thread puts on `stream` (and on streams ordered after it) is
+  /// recorded, not run.
+  static Status begin_record(cudaStream_t stream);
+  static Result<Graph> end_record(cudaStream_t stream);
   Status launch(cudaStream_t stream) const;
 
  private:

@@ -17,6 +17,7 @@
 #include "profiler/cuda/norm.hpp"
 #include "profiler/cuda/nvml.hpp"
 #include "profiler/cuda/optimizer.hpp"
+#include "profiler/cuda/profile_comm.hpp"
 #include "profiler/cuda/rope.hpp"
 #include "profiler/measure/cuda.hpp"
 
@@ -62,8 +63,9 @@ class Profiler {
       profile.facts["loaded_power_w"] = fmt::format("{:.0f}", loaded->power_w);
       profile.facts["driver"] = driver_;
     }
+    profile.tables.push_back(tables_);
+    MESHPLAN_CHECK(communication(static_cast<int>(all.size()), profile));
     profile.facts["stopped_by_budget"] = late() ? "yes" : "no";
-    profile.tables.push_back(std::move(tables_));
     return profile;
   }
 
@@ -371,6 +373,25 @@ class Profiler {
                                                   stream_.get()),
                                   "device to host");
           }));
+    }
+    return Done{};
+  }
+
+  /// Tables of several ranks: the kernels of one, and NCCL.
+  Status communication(int gpus, CpuProfile& profile) {
+    if (gpus < 2) return Done{};
+    memory_ = {};  // NCCL and its buffers want room
+    const CommunicationOptions options{options_.quick, [this] { return late(); },
+                                       [this](const std::string& what) { tell(what); }};
+    MESHPLAN_TRY(const CommunicationProfile measured, profile_communication(gpus, options));
+    for (const CpuTables& collectives : measured.tables) {
+      CpuTables& both = profile.tables.emplace_back(tables_);
+      both.ranks = collectives.ranks;
+      for (const auto& [name, table] : collectives.kernels) both.kernels[name] = table;
+    }
+    for (const auto& [ranks, slowdown] : measured.product_slowdown) {
+      profile.facts[fmt::format("product_slowdown_beside_all_reduce_of_{}", ranks)] =
+          fmt::format("{:.3f}", slowdown);
     }
     return Done{};
   }

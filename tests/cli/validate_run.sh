@@ -83,12 +83,27 @@ run 0 profile --device cpu --ranks 1 --coarse --out "$work/cpu.yaml"
 run 0 validate run "$model" 1xH100 --seq 32 --global-batch 2 --steps 1 --profile "$work/cpu.yaml"
 out_has "s, predicted"
 run 2 profile --device gpu
+# in the plan's own types; one rank of it alone
+run 0 validate run "$work/plan.yaml" --steps 2 --compute bf16
+out_lacks "run in fp32"
+out_lacks DIFFERENT
+run 0 validate run "$work/plan.yaml" --steps 2 --emulate-rank stage=1,tp=1
+out_has "rank 5 of 8"
+out_has "modelled: communication"
+out_lacks DIFFERENT
+run 0 validate run "$work/plan.yaml" --steps 1 --emulate-rank stage=0 --profile "$work/cpu.yaml" --json
+out_has '"schema": "meshplan.emulate/1"'
+run 2 validate run "$work/plan.yaml" --emulate-rank stage=2
+run 2 validate run "$work/plan.yaml" --emulate-rank where=2
+run 2 validate run "$work/plan.yaml" --device gpu
 # a GPU here would be measured: the line is for computers without one
 if [ ! -e /dev/nvidia0 ]; then
   run 6 profile --device cuda --quick -o "$work/gpu.yaml"
   silent_out
   [ "$(grep -c '^error: ' "$work/err")" = 1 ] || problem "not one line that says what is missing"
   grep -qE 'no GPU|no CUDA' "$work/err" || problem "the line names neither the GPU nor CUDA"
+  run 6 validate run "$work/plan.yaml" --device cuda
+  [ "$(grep -c '^error: ' "$work/err")" = 1 ] || problem "not one line that says what is missing"
 fi
 run 0 profile compare "$work/cpu.yaml" "$work/cpu.yaml"
 out_has "product-tn"

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -48,6 +49,7 @@ Json to_json(const TensorPart& part, const std::string& entry, const FlatRange& 
 /// This rank's file: copies of shards that other ranks hold too are left to the first of them.
 Status write_rank(RankRun& run, const std::string& path) {
   std::vector<TensorOut> tensors;
+  std::deque<std::vector<float>> values;  // the tensors refer to them
   Json parts = Json::array();
   const RankPlace& place = run.env().place();
   size_t number = 0;
@@ -59,11 +61,12 @@ Status write_rank(RankRun& run, const std::string& path) {
       if (place.index(flat.replicate) != 0) continue;
       const FlatRange own = own_range(flat, place);
       const std::string entry = std::to_string(number);
-      for (const auto& [what, id] : {std::pair{Kept::weight, flat.weight_shard},
-                                     {Kept::moment1, flat.moment1},
-                                     {Kept::moment2, flat.moment2}}) {
-        tensors.push_back(
-            {entry + suffix_of(what), {own.count}, {state.at(id), static_cast<size_t>(own.count)}});
+      for (const auto& [what, from] : {std::pair{Kept::weight, state.master(flat)},
+                                       {Kept::moment1, state.at(flat.moment1)},
+                                       {Kept::moment2, state.at(flat.moment2)}}) {
+        values.emplace_back(static_cast<size_t>(own.count));
+        MESHPLAN_CHECK(get(run.env().device(), from, values.back()));
+        tensors.push_back({entry + suffix_of(what), {own.count}, values.back()});
       }
       for (const TensorPart& part : state.parts(f)) parts.push_back(to_json(part, entry, own));
     }
@@ -214,13 +217,24 @@ Status Checkpoint::fill(const TensorPart& part, const FlatRange& range, float* d
 }
 
 Status Checkpoint::restore(RankRun& run) const {
-  Status status = Done{};
-  for_each_shard(run.stage(), run.env(), [&](const ShardView& view) {
-    if (status.ok()) status = fill(Kept::moment1, view.part, view.range, view.moment1);
-    if (status.ok()) status = fill(Kept::moment2, view.part, view.range, view.moment2);
-  });
   run.set_next_step(next_step_);
-  return status;
+  // a flat is put back whole: its parts cover all of it but the padding, which is 0
+  for (StageRunner::Instance* instance : run.stage().instances()) {
+    const BlockState& state = instance->state;
+    for (size_t f = 0; f < state.block().states.size(); ++f) {
+      const FlatState& flat = state.block().states[f];
+      const FlatRange own = own_range(flat, run.env().place());
+      for (const auto& [what, to] : {std::pair{Kept::moment1, state.at(flat.moment1)},
+                                     {Kept::moment2, state.at(flat.moment2)}}) {
+        std::vector<float> values(static_cast<size_t>(own.count), 0.0F);
+        for (const TensorPart& part : state.parts(f)) {
+          MESHPLAN_CHECK(fill(what, part, own, values.data()));
+        }
+        MESHPLAN_CHECK(put(run.env().device(), values, to));
+      }
+    }
+  }
+  return Done{};
 }
 
 Result<LatestCheckpoint> latest_checkpoint(const std::string& folder) {

@@ -20,7 +20,7 @@ int64_t expert_rows(const Block& block) {
 int64_t Apply::routing_capacity(int64_t tokens, int64_t* group) const {
   const int64_t asked = env_.options().routing_group;
   *group = asked > 0 ? asked : tokens;
-  return expert_rows(state_.block()) * *group / tokens / env_.program().model.moe->experts;
+  return expert_rows(site_.state.block()) * *group / tokens / env_.program().model.moe->experts;
 }
 
 /// `expert` by pair, `row` -1 where the pair found no room.
@@ -28,10 +28,10 @@ void Apply::count_routing(const Route& route, int64_t rows_per_expert,
                           const std::vector<int32_t>& expert, const std::vector<int32_t>& row) {
   std::vector<int64_t> load(static_cast<size_t>(route.experts));
   for (const int32_t e : expert) ++load[static_cast<size_t>(e)];
-  routed_.add({.pairs = static_cast<int64_t>(row.size()),
-               .dropped = std::count(row.begin(), row.end(), -1),
-               .busiest = *std::max_element(load.begin(), load.end()),
-               .rows = rows_per_expert});
+  site_.routed->add({.pairs = static_cast<int64_t>(row.size()),
+                     .dropped = std::count(row.begin(), row.end(), -1),
+                     .busiest = *std::max_element(load.begin(), load.end()),
+                     .rows = rows_per_expert});
 }
 
 Status Apply::operator()(const Route& route) {
@@ -43,7 +43,7 @@ Status Apply::operator()(const Route& route) {
   std::vector<int32_t> expert(pairs);
   if (route.pass == Pass::forward) {
     std::vector<float> probabilities(static_cast<size_t>(route.tokens * route.experts));
-    cpu::route_forward(env_.workers(), shape, in(0), out(0), expert.data(), probabilities.data());
+    cpu::route_forward(workers(), shape, in(0), out(0), expert.data(), probabilities.data());
     const std::vector<int32_t> row =
         cpu::rows_of_fixed_capacity(shape, group, capacity, expert.data());
     count_routing(route, rows_per_expert, expert, row);
@@ -51,30 +51,29 @@ Status Apply::operator()(const Route& route) {
     for (size_t p = 0; p < pairs; ++p) routing[p] = row[p] >= 0 ? row[p] : -1 - expert[p];
     return Done{};
   }
-  const int32_t* routing = tokens(op_->in[1]);
+  const int32_t* routing = tokens(op_.in[1]);
   for (size_t p = 0; p < pairs; ++p) {
     expert[p] =
         routing[p] >= 0 ? static_cast<int32_t>(routing[p] / rows_per_expert) : -1 - routing[p];
   }
-  cpu::route_backward<float>(env_.workers(), shape, in(0), in(2), expert.data(), nullptr, out(0));
+  cpu::route_backward<float>(workers(), shape, in(0), in(2), expert.data(), nullptr, out(0));
   return Done{};
 }
 
 Status Apply::operator()(const Permute& permute) {
-  cpu::Workers& workers = env_.workers();
   const int64_t n = permute.tokens, h = permute.hidden, rows = permute.rows;
   const int64_t k = env_.program().model.moe->top_k;
-  const int32_t* routing = tokens(op_->in.back());
+  const int32_t* routing = tokens(op_.in.back());
   if (permute.combine) {
     if (permute.pass == Pass::forward) {
-      cpu::combine_forward(workers, n, k, h, routing, in(1), in(0), out(0));
+      cpu::combine_forward(workers(), n, k, h, routing, in(1), in(0), out(0));
     } else {
-      cpu::combine_backward(workers, n, k, rows, h, routing, in(2), in(1), in(0), out(0), out(1));
+      cpu::combine_backward(workers(), n, k, rows, h, routing, in(2), in(1), in(0), out(0), out(1));
     }
   } else if (permute.pass == Pass::forward) {
-    cpu::dispatch_forward(workers, n, k, rows, h, routing, in(0), out(0));
+    cpu::dispatch_forward(workers(), n, k, rows, h, routing, in(0), out(0));
   } else {
-    cpu::dispatch_backward(workers, n, k, h, routing, in(0), out(0));
+    cpu::dispatch_backward(workers(), n, k, h, routing, in(0), out(0));
   }
   return Done{};
 }

@@ -7,10 +7,11 @@
 namespace meshplan {
 
 BlockState::BlockState(const Program& program, const Block& block, const RankPlace& place,
-                       int layer, Arena* arena, Meters* meters)
+                       int layer, Device* device, Arena* arena, Meters* meters)
     : block_(&block),
       place_(&place),
       layer_(layer),
+      device_(device),
       arena_(arena),
       meters_(meters),
       memory_(block.buffers.size()) {
@@ -19,7 +20,7 @@ BlockState::BlockState(const Program& program, const Block& block, const RankPla
   }
 }
 
-Status BlockState::create(const WeightSource& source) {
+Status BlockState::create(const WeightSource* source) {
   std::vector<bool> tied(memory_.size(), false);
   for (const Parameter& parameter : block_->parameters) {
     if (!parameter.tied) continue;
@@ -30,66 +31,83 @@ Status BlockState::create(const WeightSource& source) {
     const Buffer& buffer = block_->buffers[i];
     const bool state = buffer.kind != BufferClass::activation && buffer.kind != BufferClass::input;
     if (!state || buffer.view_of >= 0 || buffer.transient || tied[i]) continue;
-    memory_[i] = arena_->allocate(buffer.bytes(), &meters_->states);
-    std::fill_n(memory_[i].get(), buffer.elements(), 0.0F);
+    MESHPLAN_TRY(memory_[i], arena_->allocate(buffer.bytes(), &meters_->states));
+    MESHPLAN_CHECK(device_->zero(buffer.bytes(), memory_[i].get()));
   }
+  if (source == nullptr) return Done{};
   for (size_t flat = 0; flat < block_->states.size(); ++flat) {
     const FlatState& state = block_->states[flat];
     const bool whole = memory_[static_cast<size_t>(state.weight)] != nullptr;
-    const FlatRange range = whole ? FlatRange{0, state.elements} : own_range(state, *place_);
-    float* data = at(whole ? state.weight : state.weight_shard);
-    for (const TensorPart& part : parts_[flat]) MESHPLAN_CHECK(source.fill(part, range, data));
+    const FlatRange own = own_range(state, *place_);
+    const FlatRange range = whole ? FlatRange{0, state.elements} : own;
+    std::vector<float> values(static_cast<size_t>(range.count), 0.0F);
+    for (const TensorPart& part : parts_[flat]) {
+      MESHPLAN_CHECK(source->fill(part, range, values.data()));
+    }
+    MESHPLAN_CHECK(put(*device_, values, at(whole ? state.weight : state.weight_shard)));
+    if (state.master < 0) continue;
+    const std::span<const float> all(values);
+    MESHPLAN_CHECK(
+        put(*device_,
+            all.subspan(static_cast<size_t>(whole ? own.begin : 0), static_cast<size_t>(own.count)),
+            at(state.master)));
   }
   return Done{};
 }
 
-float* BlockState::at(BufferId id) const {
+Tensor BlockState::at(BufferId id) const {
   const Buffer& buffer = block_->buffer(id);
   if (buffer.view_of >= 0) {
-    float* whole = at(buffer.view_of);
-    if (!buffer.own_shard) return whole + buffer.view_offset;
+    const Tensor whole = at(buffer.view_of);
+    if (!buffer.own_shard) return whole.from(buffer.view_offset);
     for (const FlatState& flat : block_->states) {
       if (buffer.view_of == flat.weight || buffer.view_of == flat.gradient) {
-        return whole + own_range(flat, *place_).begin;
+        return whole.from(own_range(flat, *place_).begin);
       }
     }
     assert(false);
   }
   if (reducing_) {
     for (const FlatState& flat : block_->states) {
-      if (id == flat.gradient_shard) return at(flat.gradient) + own_range(flat, *place_).begin;
+      if (id == flat.gradient_shard) return at(flat.gradient).from(own_range(flat, *place_).begin);
     }
   }
-  if (const Memory& memory = memory_[static_cast<size_t>(id)]) return memory.get();
+  if (const Memory& memory = memory_[static_cast<size_t>(id)]) return {memory.get(), buffer.dtype};
   for (const Parameter& mine : block_->parameters) {
     if (!mine.tied || (id != mine.weight && id != mine.gradient)) continue;
     const Parameter& theirs = owner_->block_->parameters.front();
     return owner_->at(id == mine.weight ? theirs.weight : theirs.gradient);
   }
-  return nullptr;
+  return {nullptr, buffer.dtype};
 }
 
-void BlockState::set_transient(BufferClass kind, bool open) {
+Status BlockState::open(BufferClass kind) {
+  const bool gradient = kind == BufferClass::gradient;
   for (size_t i = 0; i < memory_.size(); ++i) {
     const Buffer& buffer = block_->buffers[i];
-    if (buffer.kind != kind || !buffer.transient || (memory_[i] != nullptr) == open) continue;
-    if (!open) {
-      memory_[i] = nullptr;
-      continue;
-    }
-    const bool gradient = kind == BufferClass::gradient;
-    memory_[i] = arena_->allocate(buffer.bytes(), gradient ? &meters_->whole : &meters_->gathered);
-    if (gradient) std::fill_n(memory_[i].get(), buffer.elements(), 0.0F);
+    if (buffer.kind != kind || !buffer.transient || memory_[i] != nullptr) continue;
+    MESHPLAN_TRY(memory_[i],
+                 arena_->allocate(buffer.bytes(), gradient ? &meters_->whole : &meters_->gathered));
+    if (gradient) MESHPLAN_CHECK(device_->zero(buffer.bytes(), memory_[i].get()));
+  }
+  return Done{};
+}
+
+void BlockState::close(BufferClass kind) {
+  for (size_t i = 0; i < memory_.size(); ++i) {
+    const Buffer& buffer = block_->buffers[i];
+    if (buffer.kind == kind && buffer.transient) memory_[i] = nullptr;
   }
 }
 
-void BlockState::open_weights() {
-  set_transient(BufferClass::parameter, true);
+Status BlockState::open_weights() {
+  MESHPLAN_CHECK(open(BufferClass::parameter));
   for (const FlatState& flat : block_->states) {
     const bool alone = place_->size(flat.shard) == 1;
     if (!alone || !block_->buffer(flat.weight).transient) continue;
-    std::copy_n(at(flat.weight_shard), flat.elements, at(flat.weight));
+    MESHPLAN_CHECK(device_->convert(flat.elements, at(flat.weight_shard), at(flat.weight)));
   }
+  return Done{};
 }
 bool BlockState::weights_open() const {
   for (const FlatState& flat : block_->states) {
@@ -97,46 +115,58 @@ bool BlockState::weights_open() const {
   }
   return true;
 }
-void BlockState::close_weights() { set_transient(BufferClass::parameter, false); }
+void BlockState::close_weights() { close(BufferClass::parameter); }
 
-void BlockState::open_gradients() {
-  if (owner_ != nullptr) owner_->open_gradients();
-  set_transient(BufferClass::gradient, true);
+Status BlockState::open_gradients() {
+  if (owner_ != nullptr) MESHPLAN_CHECK(owner_->open_gradients());
+  return open(BufferClass::gradient);
 }
 
-void BlockState::close_gradients() { set_transient(BufferClass::gradient, false); }
+void BlockState::close_gradients() { close(BufferClass::gradient); }
 
-void BlockState::end_reduce() {
+Status BlockState::end_reduce() {
   reducing_ = false;
   for (const FlatState& flat : block_->states) {
     if (!block_->buffer(flat.gradient).transient) continue;
     const FlatRange own = own_range(flat, *place_);
-    const float* fresh = at(flat.gradient) + own.begin;
-    float* sum = at(flat.gradient_shard);
-    for (int64_t i = 0; i < own.count; ++i) sum[i] += fresh[i];
+    MESHPLAN_CHECK(
+        device_->accumulate(own.count, at(flat.gradient).from(own.begin), at(flat.gradient_shard)));
   }
+  return Done{};
 }
 
-void BlockState::keep_own_share() {
+Status BlockState::keep_own_share() {
   for (const FlatState& flat : block_->states) {
     if (block_->buffer(flat.gradient).transient) continue;
     const FlatRange own = own_range(flat, *place_);
-    float* data = at(flat.gradient);
+    const int64_t end = own.begin + own.count;
+    const Tensor data = at(flat.gradient);
     const float all = 1.0F / static_cast<float>(place_->size(flat.replicate));
     const float partial = all / static_cast<float>(place_->size(Group::tp));
-    for (int64_t i = 0; i < flat.elements; ++i) {
-      const bool mine = i >= own.begin && i < own.begin + own.count;
-      data[i] *= mine ? (i < flat.partial_elements ? partial : all) : 0.0F;
-    }
+    const int64_t middle = std::clamp(flat.partial_elements, own.begin, end);
+    const auto scale = [&](int64_t begin, int64_t stop, float factor) -> Status {
+      if (begin >= stop) return Done{};
+      if (factor == 0) {
+        const int64_t size = bytes_of(data.type);
+        return device_->zero((stop - begin) * size, data.from(begin).data);
+      }
+      return device_->scale(stop - begin, factor, data.from(begin));
+    };
+    MESHPLAN_CHECK(scale(0, own.begin, 0));
+    MESHPLAN_CHECK(scale(own.begin, middle, partial));
+    MESHPLAN_CHECK(scale(middle, end, all));
+    MESHPLAN_CHECK(scale(end, flat.elements, 0));
   }
+  return Done{};
 }
 
-void BlockState::zero_gradients() {
+Status BlockState::zero_gradients() {
   for (size_t i = 0; i < memory_.size(); ++i) {
     const Buffer& buffer = block_->buffers[i];
     if (buffer.kind != BufferClass::gradient || memory_[i] == nullptr) continue;
-    std::fill_n(memory_[i].get(), buffer.elements(), 0.0F);
+    MESHPLAN_CHECK(device_->zero(buffer.bytes(), memory_[i].get()));
   }
+  return Done{};
 }
 
 }  // namespace meshplan

@@ -68,10 +68,12 @@ class Walk {
 
   void forward(std::vector<Instance>& chunk, int v) {
     if (v > 0 && remote(v - 1)) change(program_.boundary_bytes);
-    for (Instance& instance : chunk) {
+    for (size_t i = 0; i < chunk.size(); ++i) {
+      Instance& instance = chunk[i];
       const Block& block = *instance.block;
       const BlockMemory& memory = instance.memory;
       open(instance.weights_open, true, memory.gathered);
+      if (i + 1 < chunk.size()) open_ahead(chunk[i + 1]);
       const int64_t input = block.input >= 0 ? block.buffer(block.input).bytes() : 0;
       reach(memory.forward_peak - input);
       change(memory.saved + memory.output - input);
@@ -91,6 +93,7 @@ class Walk {
       const Block& block = *instance.block;
       const BlockMemory& memory = instance.memory;
       open(instance.weights_open, true, memory.gathered);
+      if (i > 0 && chunk[i - 1].block->parameters_freed) open_ahead(chunk[i - 1]);
       open_gradients(instance);
       const auto bytes = [&](BufferId id) { return id >= 0 ? block.buffer(id).bytes() : 0; };
       const int64_t given = memory.saved + bytes(block.output_gradient);
@@ -110,6 +113,12 @@ class Walk {
     if (instance.block->reduce_when == When::each_micro_batch) {
       open(instance.gradients_open, false, memory.whole_gradients);
     }
+  }
+
+  /// Weights of the block after the one at hand are gathered beside it.
+  void open_ahead(Instance& instance) {
+    if (program_.trainer.fsdp_prefetch < 1) return;
+    open(instance.weights_open, true, instance.memory.gathered);
   }
 
   /// The gradient of a tied table lies in the embedding's flat.

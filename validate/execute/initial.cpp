@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "validate/execute/initial.hpp"
 
+#include <thread>
+
 namespace meshplan {
 namespace {
 
@@ -39,12 +41,23 @@ Status RandomWeights::fill(const TensorPart& part, const FlatRange& range, float
   const bool norm = part.tensor_rows == 1 && ends_with(part.tensor, "norm.weight");
   const bool bias = ends_with(part.tensor, ".bias");
   const float deviation = static_cast<float>(initial_.deviation);
-  for_each_run(part, range, [&](int64_t element, int64_t offset, int64_t count) {
+  const auto fill_run = [&](int64_t element, int64_t offset, int64_t count) {
     for (int64_t i = 0; i < count; ++i) {
       data[offset + i] =
           norm ? 1.0F
                : (bias ? 0.0F : deviation * random_normal(key, static_cast<uint64_t>(element + i)));
     }
+  };
+  for_each_run(part, range, [&](int64_t element, int64_t offset, int64_t count) {
+    constexpr int64_t kLarge = 1 << 24;  // billions of weights take a minute on one thread
+    if (count < kLarge) return fill_run(element, offset, count);
+    const auto all = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
+    std::vector<std::thread> threads;
+    for (int64_t t = 0; t < all; ++t) {
+      const int64_t begin = count * t / all, end = count * (t + 1) / all;
+      threads.emplace_back(fill_run, element + begin, offset + begin, end - begin);
+    }
+    for (std::thread& thread : threads) thread.join();
   });
   return Done{};
 }

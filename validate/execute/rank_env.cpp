@@ -21,8 +21,8 @@ double learning_rate(const RunOptions& options, int64_t step) {
   return rate * (low + (1 - low) * (1 + std::cos(std::numbers::pi * done)) / 2);
 }
 
-RankEnv::RankEnv(const Program& program, const RunOptions& options, RankPlace place)
-    : program_(&program), options_(&options), place_(std::move(place)), workers_(options.workers) {
+RankEnv::RankEnv(const Program& program, const RunOptions& options, RankPlace place, Device& device)
+    : program_(&program), options_(&options), place_(std::move(place)), device_(&device) {
   make_positions();
 }
 
@@ -66,10 +66,10 @@ double RankEnv::token_weight() const {
 }
 
 Result<std::unique_ptr<RankEnv>> RankEnv::make(World& world, const Program& program,
-                                               const RunOptions& options) {
+                                               const RunOptions& options, Device& device) {
   MESHPLAN_TRY(RankPlace place,
                place_of_rank(program.plan, program.trainer.rank_order, world.rank()));
-  std::unique_ptr<RankEnv> env(new RankEnv(program, options, std::move(place)));
+  std::unique_ptr<RankEnv> env(new RankEnv(program, options, std::move(place), device));
   for (int g = 0; g < kGroups; ++g) {
     const auto group = static_cast<Group>(g);
     const std::vector<int>& members = env->place_.of(group);

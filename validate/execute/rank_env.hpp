@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every operation of one rank may ask for: its place, its groups, its cores, positions.
+// What every operation of one rank may ask for: its place, its groups, its device, positions.
 #pragma once
 #include <array>
 #include <memory>
 
 #include "profiler/comm/world.hpp"
-#include "profiler/kernels/workers.hpp"
 #include "strategies/program/program.hpp"
+#include "validate/execute/device.hpp"
 #include "validate/execute/rank_place.hpp"
 #include "validate/execute/run_options.hpp"
 
@@ -14,15 +14,15 @@ namespace meshplan {
 
 class RankEnv {
  public:
-  /// Makes the communicators; all ranks of the world call it.
+  /// Makes the communicators; all ranks of the world call it. All arguments outlive it.
   static Result<std::unique_ptr<RankEnv>> make(World& world, const Program& program,
-                                               const RunOptions& options);
+                                               const RunOptions& options, Device& device);
 
   const Program& program() const { return *program_; }
   const Plan& plan() const { return program_->plan; }
   const RunOptions& options() const { return *options_; }
   const RankPlace& place() const { return place_; }
-  cpu::Workers& workers() { return workers_; }
+  Device& device() { return *device_; }
   /// Null where the group is this rank alone.
   Communicator* group(Group group) { return groups_[static_cast<size_t>(group)].get(); }
 
@@ -46,13 +46,13 @@ class RankEnv {
   double token_weight() const;
 
  private:
-  RankEnv(const Program& program, const RunOptions& options, RankPlace place);
+  RankEnv(const Program& program, const RunOptions& options, RankPlace place, Device& device);
   void make_positions();
 
   const Program* program_;
   const RunOptions* options_;
   RankPlace place_;
-  cpu::Workers workers_;
+  Device* device_;
   std::array<std::unique_ptr<Communicator>, kGroups> groups_;
   std::vector<std::vector<int32_t>> positions_;
   std::vector<int32_t> gathered_, rows_, tokens_;

@@ -19,9 +19,9 @@ StageRunner::StageRunner(RankEnv& env, const TokenSource& tokens)
       const Block& block = program_.blocks[index];
       for (int i = 0; i < run.count; ++i) {
         const int layer = run.first_layer < 0 ? -1 : run.first_layer + i;
-        mine.push_back(std::make_unique<Instance>(
-            Instance{BlockState(program_, block, env.place(), layer, &arena_, &meters_),
-                     &lifetimes_[index], run.block}));
+        mine.push_back(std::make_unique<Instance>(Instance{
+            BlockState(program_, block, env.place(), layer, &env.device(), &arena_, &meters_),
+            &lifetimes_[index], run.block, static_cast<int64_t>(all_.size())}));
         BlockState& state = mine.back()->state;
         if (block.input < 0) embedding = &state;
         if (!block.parameters.empty() && block.parameters.back().tied) state.tie(embedding);
@@ -31,20 +31,24 @@ StageRunner::StageRunner(RankEnv& env, const TokenSource& tokens)
   }
 }
 
-Status StageRunner::create(const WeightSource& weights) {
+Status StageRunner::reserve(ArenaLayout layout) {
+  MESHPLAN_TRY(std::byte* const base, env_.device().reserve(layout.bytes));
+  arena_.lie_at(base, std::move(layout));
+  return Done{};
+}
+
+Status StageRunner::create(const WeightSource* weights) {
   for (Instance* instance : all_) MESHPLAN_CHECK(instance->state.create(weights));
   return Done{};
 }
 
-Status StageRunner::pass(int64_t step, double* loss_sum) {
+Status StageRunner::pass(int64_t step) {
   step_ = step;
-  loss_sum_ = 0;
   progress_.assign(chunks_.size(), {});
-  for (Instance* instance : all_) instance->state.zero_gradients();
+  for (Instance* instance : all_) MESHPLAN_CHECK(instance->state.zero_gradients());
   for (const Action& action : schedule_) MESHPLAN_CHECK(act(action));
   if (program_.tied_across_stages) MESHPLAN_CHECK(reduce_tied());
-  *loss_sum = loss_sum_;
-  if (!frames_.empty() || !handed_.empty() || meters_.activation.alive != 0) {
+  if (!frames_.empty() || !handed_.empty() || !ahead_.empty() || meters_.activation.alive != 0) {
     return Diagnostic{.message = "activations are left over at the end of a step"};
   }
   return Done{};
@@ -80,9 +84,9 @@ Status StageRunner::forward(const Action& action) {
   for (size_t i = 0; i < chunk.size(); ++i) {
     Instance& instance = *chunk[i];
     const Block& block = instance.state.block();
-    if (block.gather_when == When::each_micro_batch ||
-        (block.gather_when == When::first_micro_batch && first) || !instance.state.weights_open()) {
-      MESHPLAN_CHECK(gather(instance));
+    if (ahead_.contains(&instance) || gathers(instance, first)) MESHPLAN_CHECK(gather(instance));
+    if (i + 1 < chunk.size() && gathers(*chunk[i + 1], first)) {
+      MESHPLAN_CHECK(gather_ahead(*chunk[i + 1]));
     }
     MESHPLAN_CHECK(forward_block(instance, frames[i], action.micro_batch, &x));
     if (block.parameters_freed) instance.state.close_weights();
@@ -103,16 +107,25 @@ Status StageRunner::backward(const Action& action) {
     Instance& instance = *chunk[i];
     const bool freed = instance.state.block().parameters_freed;
     if (freed) MESHPLAN_CHECK(gather(instance));
-    MESHPLAN_CHECK(backward_block(instance, frames[i], &gradient));
+    if (i > 0 && chunk[i - 1]->state.block().parameters_freed) {
+      MESHPLAN_CHECK(gather_ahead(*chunk[i - 1]));
+    }
+    MESHPLAN_CHECK(backward_block(instance, frames[i], action.micro_batch, &gradient));
     if (freed) instance.state.close_weights();
     // a whole backward reduces block after block, while the gradients of only one are open
     if (action.work == Work::backward) {
-      MESHPLAN_CHECK(weight_block(instance, frames[i]));
+      MESHPLAN_CHECK(weight_block(instance, frames[i], action.micro_batch));
       MESHPLAN_CHECK(finish_block(instance, last_of(action)));
     }
   }
   if (v == 0) return Done{};
   return hand_over(true, v, action.micro_batch, std::move(gradient));
+}
+
+bool StageRunner::gathers(const Instance& instance, bool first) const {
+  const When when = instance.state.block().gather_when;
+  return when == When::each_micro_batch || (when == When::first_micro_batch && first) ||
+         !instance.state.weights_open();
 }
 
 bool StageRunner::last_of(const Action& action) const {
@@ -126,7 +139,7 @@ Status StageRunner::weight(const Action& action) {
   assert(found != frames_.end());
   if (action.work == Work::weight_gradient) {
     for (size_t i = chunk.size(); i-- > 0;) {
-      MESHPLAN_CHECK(weight_block(*chunk[i], found->second[i]));
+      MESHPLAN_CHECK(weight_block(*chunk[i], found->second[i], action.micro_batch));
       MESHPLAN_CHECK(finish_block(*chunk[i], last_of(action)));
     }
   }
@@ -156,7 +169,7 @@ Status StageRunner::take_over(bool is_gradient, int at, int64_t micro_batch, Mem
     handed_.erase(found);
     return Done{};
   }
-  *memory = arena_.allocate(program_.boundary_bytes, &meters_.activation);
+  MESHPLAN_TRY(*memory, arena_.allocate(program_.boundary_bytes, &meters_.activation));
   return env_.group(Group::pp)->receive(
       memory->get(), program_.boundary_bytes, there.stage,
       message_tag(is_gradient, at, static_cast<int>(micro_batch)));

@@ -6,8 +6,11 @@
 #include <memory>
 #include <vector>
 
-#include "validate/execute/apply.hpp"
+#include "validate/execute/block_state.hpp"
+#include "validate/execute/collective.hpp"
 #include "validate/execute/lifetimes.hpp"
+#include "validate/execute/rank_env.hpp"
+#include "validate/execute/routed.hpp"
 
 namespace meshplan {
 
@@ -20,25 +23,29 @@ class StageRunner {
  public:
   /// env and tokens outlive the runner.
   StageRunner(RankEnv& env, const TokenSource& tokens);
-  /// Creates the states; once, before all else.
-  Status create(const WeightSource& weights);
+  /// Reserves the memory of the device, as laid out. Without it the runner only walks.
+  Status reserve(ArenaLayout layout);
+  /// Creates the states; once, before all passes. weights: null for 0.
+  Status create(const WeightSource* weights);
 
   /// Forward and backward passes of all micro-batches; afterwards the gradient shards hold the
-  /// gradients of the mean loss of the whole batch. loss_sum: of this rank's tokens, last stage.
-  Status pass(int64_t step, double* loss_sum);
+  /// gradients of the mean loss of the whole batch, and the device the sum of the losses of this
+  /// rank's tokens.
+  Status pass(int64_t step);
   /// Frees what a step leaves open, after the update.
   void close();
 
   struct Instance {
     BlockState state;
     const Lifetimes* lifetimes;
-    int block;  ///< index into Program::blocks
+    int block;       ///< index into Program::blocks
+    int64_t number;  ///< of this rank's instances
   };
   /// All layers and ends of this rank.
   const std::vector<Instance*>& instances() const { return all_; }
 
   const Meters& meters() const { return meters_; }
-  const Meter& total() const { return arena_.total; }
+  const Arena& arena() const { return arena_; }
   const std::vector<BlockPeaks>& peaks() const { return peaks_; }  ///< by block of the program
   const Routed& routed() const { return routed_; }
 
@@ -52,17 +59,21 @@ class StageRunner {
   Status backward(const Action& action);
   Status weight(const Action& action);
 
+  Status run_op(const Op& op, const OpSite& site);
   Status run_phase(Instance& instance, Frame& frame, Phase phase, BufferId kept, Memory* result);
   Status forward_block(Instance& instance, Frame& frame, int64_t micro_batch, Memory* x);
-  Status backward_block(Instance& instance, Frame& frame, Memory* gradient);
-  Status weight_block(Instance& instance, Frame& frame);
+  Status backward_block(Instance& instance, Frame& frame, int64_t micro_batch, Memory* gradient);
+  Status weight_block(Instance& instance, Frame& frame, int64_t micro_batch);
   Status finish_block(Instance& instance, bool last);
   Status gather(Instance& instance);
+  /// Begins to gather what the block after the one at hand will need, where the trainer does so.
+  Status gather_ahead(Instance& instance);
+  bool gathers(const Instance& instance, bool first) const;  ///< before its forward pass
   Status reduce(Instance& instance, bool last);
   Status reduce_tied();
   bool last_of(const Action& action) const;  ///< micro-batch of its chunk to be finished
   Status give_tokens(Instance& instance, Frame& frame, int64_t micro_batch);
-  void show(const Instance& instance, const Frame& frame, const Op& op) const;
+  Status show(const Instance& instance, const Frame& frame, const Op& op) const;
   int64_t alive(const Instance& instance, const Frame& frame) const;
 
   /// Value or gradient at the border between virtual stages `at` - 1 and `at`.
@@ -82,8 +93,8 @@ class StageRunner {
   std::vector<Progress> progress_;
   std::map<std::pair<int, int64_t>, std::vector<Frame>> frames_;  ///< by chunk and micro-batch
   std::map<std::tuple<bool, int, int64_t>, Memory> handed_;       ///< between chunks of this rank
+  std::map<Instance*, std::vector<StartedGather>> ahead_;         ///< gathers under way
   int64_t step_ = 0, micro_batch_ = 0;
-  double loss_sum_ = 0;
   Routed routed_;
 };
 

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "validate/execute/cuda_device.hpp"
 #include "validate/execute/rank_run.hpp"
+#include "validate/execute/routed.hpp"
 
 namespace meshplan {
 namespace {
@@ -35,9 +37,12 @@ void check_plan(const Program& program, Reasons& reasons) {
   const auto no = [&](bool bad, const char* what) {
     if (bad) reasons.emplace_back(what);
   };
-  no(plan.compute != DType::fp32, "products in another type than fp32 on the CPU");
-  no(plan.gradient != DType::fp32, "gradients in another type than fp32");
+  const auto known = [](DType type) { return type == DType::fp32 || type == DType::bf16; };
+  no(!known(plan.compute), "products in another type than fp32 and bf16");
+  no(!known(plan.gradient), "gradients in another type than fp32 and bf16");
   no(program.trainer.optimizer_moment != DType::fp32, "moments in another type than fp32");
+  no(plan.compute != DType::fp32 && !program.trainer.master_weights && plan.zero < 3,
+     "bf16 weights without fp32 masters");
   no(program.trainer.dropout, "dropout");
   no(program.trainer.optimizer_in_backward, "an optimizer inside the backward pass");
   no(program.trainer.adapters_only, "adapters beside frozen weights");
@@ -82,6 +87,13 @@ std::vector<std::string> not_executable(const Program& program, const RunOptions
   check_model(program.model, program.plan, reasons);
   check_plan(program, reasons);
   check_experts(program, options, reasons);
+  return reasons;
+}
+
+std::vector<std::string> not_on_gpu(const Program& program) {
+  Reasons reasons;
+  if (program.model.moe) reasons.emplace_back("experts on a GPU");
+  if (program.model.norm != NormType::rms) reasons.emplace_back("LayerNorm on a GPU");
   return reasons;
 }
 

@@ -12,15 +12,18 @@ namespace {
 enum class What { gradient, weight };
 
 /// Copies a rank's shards into whole tensors.
-void collect(RankRun& run, What what, std::mutex& mutex, Tensors& tensors) {
+Status collect(RankRun& run, What what, std::mutex& mutex, Tensors& tensors) {
   const std::lock_guard lock(mutex);
-  for_each_shard(run.stage(), run.env(), [&](const ShardView& view) {
+  return for_each_shard(run.stage(), run.env(), [&](const ShardView& view) -> Status {
     std::vector<float>& whole = tensors[view.part.tensor];
     whole.resize(static_cast<size_t>(view.part.tensor_rows * view.part.tensor_cols));
-    const float* from = what == What::gradient ? view.gradient : view.weight;
+    std::vector<float> own(static_cast<size_t>(view.range.count));
+    MESHPLAN_CHECK(
+        get(run.env().device(), what == What::gradient ? view.gradient : view.master, own));
     for_each_run(view.part, view.range, [&](int64_t element, int64_t offset, int64_t count) {
-      std::copy_n(from + offset, count, whole.begin() + element);
+      std::copy_n(own.begin() + offset, count, whole.begin() + element);
     });
+    return Done{};
   });
 }
 
@@ -38,9 +41,11 @@ Result<RunReport> run_on_threads(const Program& program, const ThreadRun& run,
     for (int64_t step = 0; step < run.options.steps; ++step) {
       MESHPLAN_TRY(const StepResult result, mine->step());
       if (world.rank() == 0) report.steps.push_back(result);
-      if (run.collect && step == 0) collect(*mine, What::gradient, mutex, report.gradients);
+      if (run.collect && step == 0) {
+        MESHPLAN_CHECK(collect(*mine, What::gradient, mutex, report.gradients));
+      }
     }
-    if (run.collect) collect(*mine, What::weight, mutex, report.weights);
+    if (run.collect) MESHPLAN_CHECK(collect(*mine, What::weight, mutex, report.weights));
     report.ranks[static_cast<size_t>(world.rank())] = mine->report(world);
     return Done{};
   };

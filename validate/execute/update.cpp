@@ -15,8 +15,8 @@ FlatRange overlap(const TensorPart& part, const FlatRange& range) {
 
 }  // namespace
 
-void for_each_shard(StageRunner& runner, RankEnv& env,
-                    const std::function<void(const ShardView&)>& visit) {
+Status for_each_shard(StageRunner& runner, RankEnv& env,
+                      const std::function<Status(const ShardView&)>& visit) {
   for (StageRunner::Instance* instance : runner.instances()) {
     const BlockState& state = instance->state;
     for (size_t f = 0; f < state.block().states.size(); ++f) {
@@ -24,33 +24,33 @@ void for_each_shard(StageRunner& runner, RankEnv& env,
       const FlatRange own = own_range(flat, env.place());
       for (const TensorPart& part : state.parts(f)) {
         if (overlap(part, own).count == 0) continue;
-        visit({part, own, state.at(flat.weight_shard), state.at(flat.gradient_shard),
-               state.at(flat.moment1), state.at(flat.moment2)});
+        MESHPLAN_CHECK(visit({part, own, state.at(flat.weight_shard), state.at(flat.gradient_shard),
+                              state.master(flat), state.at(flat.moment1), state.at(flat.moment2)}));
       }
     }
   }
+  return Done{};
 }
 
-double own_squared_norm(StageRunner& runner, RankEnv& env) {
-  double sum = 0;
-  for_each_shard(runner, env, [&](const ShardView& view) {
+Status add_squared_norm(StageRunner& runner, RankEnv& env) {
+  return for_each_shard(runner, env, [&](const ShardView& view) {
     const FlatRange piece = overlap(view.part, view.range);
-    sum += cpu::squared_norm(env.workers(), piece.count, view.gradient + piece.begin) /
-           view.part.copies;
+    return env.device().add_squared_norm(piece.count, view.gradient.from(piece.begin),
+                                         view.part.copies);
   });
-  return sum;
 }
 
-void update(StageRunner& runner, RankEnv& env, int64_t step, double clip) {
+Status update(StageRunner& runner, RankEnv& env, int64_t step, double clip) {
   cpu::AdamW adamw = env.options().adamw;
   adamw.learning_rate = learning_rate(env.options(), step);
   cpu::AdamW plain = adamw;
   plain.weight_decay = 0;
-  for_each_shard(runner, env, [&](const ShardView& view) {
+  return for_each_shard(runner, env, [&](const ShardView& view) {
     const FlatRange piece = overlap(view.part, view.range);
     const int64_t at = piece.begin;
-    cpu::adamw_step(env.workers(), view.part.decay ? adamw : plain, step + 1, clip, piece.count,
-                    view.gradient + at, view.weight + at, view.moment1 + at, view.moment2 + at);
+    return env.device().adamw(view.part.decay ? adamw : plain, step + 1, clip, piece.count,
+                              view.gradient.from(at), view.master.from(at), view.moment1.from(at),
+                              view.moment2.from(at), view.weight.from(at));
   });
 }
 

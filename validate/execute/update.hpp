@@ -7,20 +7,20 @@
 
 namespace meshplan {
 
-/// Sum of the squares of all gradients that this rank answers for: each element of the model
-/// counts once over the world.
-double own_squared_norm(StageRunner& runner, RankEnv& env);
+/// Gives the device the squares of all gradients that this rank answers for: each element of the
+/// model counts once over the world.
+Status add_squared_norm(StageRunner& runner, RankEnv& env);
 
 /// `step` counts from 0; clip: factor of the gradients.
-void update(StageRunner& runner, RankEnv& env, int64_t step, double clip);
+Status update(StageRunner& runner, RankEnv& env, int64_t step, double clip);
 
 /// A part of a rank's shard of one flat, for inspection and checkpoints.
 struct ShardView {
   const TensorPart& part;
-  FlatRange range;  ///< that the pointers cover, see for_each_run
-  float *weight, *gradient, *moment1, *moment2;
+  FlatRange range;                                    ///< that the tensors cover, see for_each_run
+  Tensor weight, gradient, master, moment1, moment2;  ///< master: may be the weight
 };
-void for_each_shard(StageRunner& runner, RankEnv& env,
-                    const std::function<void(const ShardView&)>& visit);
+Status for_each_shard(StageRunner& runner, RankEnv& env,
+                      const std::function<Status(const ShardView&)>& visit);
 
 }  // namespace meshplan

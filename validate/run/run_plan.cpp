@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "profiler/comm/thread_world.hpp"
+#include "profiler/cuda/gpu.hpp"
 #include "strategies/program/lower.hpp"
 #include "topologies/base/files.hpp"
 #include "validate/checkpoint/hf_weights.hpp"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr int64_t kMostRanks = 64;  // threads of one process
 
-std::vector<std::string> make_fp32(RunQuestion& question) {
+std::vector<std::string> make_runnable(RunQuestion& question) {
   std::vector<std::string> replaced;
   const auto replace = [&](auto& field, auto value, const std::string& what) {
     if (field == value) return;
@@ -28,12 +29,17 @@ std::vector<std::string> make_fp32(RunQuestion& question) {
   };
   Plan& plan = question.plan;
   Trainer& trainer = question.trainer;
-  replace(plan.compute, DType::fp32,
-          fmt::format("{} products: run in fp32", name_of(plan.compute)));
-  replace(plan.gradient, DType::fp32,
-          fmt::format("{} gradients: kept in fp32", name_of(plan.gradient)));
+  const DType compute = question.compute;
+  replace(plan.compute, compute,
+          fmt::format("{} products: run in {}", name_of(plan.compute), name_of(compute)));
   replace(trainer.optimizer_moment, DType::fp32, "optimizer moments: kept in fp32");
-  replace(trainer.reduce, DType::fp32, "gradient reductions: run in fp32");
+  if (compute == DType::fp32) {
+    replace(plan.gradient, DType::fp32,
+            fmt::format("{} gradients: kept in fp32", name_of(plan.gradient)));
+    replace(trainer.reduce, DType::fp32, "gradient reductions: run in fp32");
+  } else if (plan.zero < 3) {
+    replace(trainer.master_weights, true, "no fp32 master weights: kept beside the weights");
+  }
   replace(trainer.dropout, false, "dropout: left out");
   replace(trainer.optimizer_in_backward, false, "optimizer inside the backward pass: after it");
   replace(trainer.optimizer_paged, false, "paged optimizer states: kept with the rest");
@@ -122,26 +128,34 @@ bool RunAnswer::ledger_equal() const {
 std::vector<std::string> priced_only(const Model& model, const Plan& plan, const Batch& batch,
                                      const Trainer& trainer) {
   RunQuestion question{.model = model, .plan = plan, .batch = batch, .trainer = trainer};
-  make_fp32(question);
+  make_runnable(question);
   const Result<Program> program =
       lower(question.model, question.plan, question.batch, question.trainer);
   if (!program.ok()) return {program.error().message};
   return not_executable(*program, question.options);
 }
 
-Result<Executable> make_executable(const RunQuestion& question) {
+Result<Executable> make_executable(const RunQuestion& question, RanksHere ranks) {
+  if (question.gpu) {
+    MESHPLAN_TRY(const std::vector<cuda::GpuFacts> present, cuda::gpus());
+  }
   Executable out{question, {}, {}};
-  out.replaced = make_fp32(out.question);
+  out.replaced = make_runnable(out.question);
   MESHPLAN_TRY(out.program, lower(out.question.model, out.question.plan, out.question.batch,
                                   out.question.trainer, expert_capacity(question)));
-  const std::vector<std::string> reasons = not_executable(out.program, out.question.options);
+  std::vector<std::string> reasons = not_executable(out.program, out.question.options);
+  if (question.gpu) {
+    for (std::string& reason : not_on_gpu(out.program)) reasons.push_back(std::move(reason));
+  }
   if (!reasons.empty()) {
     return Diagnostic{.kind = ErrorKind::no_plan,
                       .message = "this plan is priced only: the executor does not run " +
                                  fmt::format("{}", fmt::join(reasons, "; ")),
                       .rule = "executor.priced-only"};
   }
-  MESHPLAN_CHECK(check_size(out.program));
+  if (!question.gpu && ranks == RanksHere::all) {
+    MESHPLAN_CHECK(check_size(out.program));
+  }
   return out;
 }
 
@@ -153,6 +167,7 @@ Result<RunAnswer> answer_of(const Executable& executable, std::vector<StepResult
   answer.plan = to_text(program.plan);
   answer.ranks = program.plan.world();
   answer.reporting = static_cast<int64_t>(reports.size());
+  if (!reports.empty()) answer.device = reports.front().device;
   for (const RankReport& rank : reports) {
     add(answer.ledger, rank.ledger, &LedgerLine::counted);
     add(answer.ledger, expected_ledger(program, rank.place, static_cast<int64_t>(steps.size())),
@@ -161,6 +176,8 @@ Result<RunAnswer> answer_of(const Executable& executable, std::vector<StepResult
     answer.routed.add(rank.routed);
     answer.memory_equal = answer.memory_equal && memory.peak == rank.peak_bytes;
     answer.peak_bytes = std::max(answer.peak_bytes, rank.peak_bytes);
+    answer.arena_bytes = std::max(answer.arena_bytes, rank.arena_bytes);
+    answer.device_bytes = std::max(answer.device_bytes, rank.device_bytes);
     answer.expected_peak_bytes = std::max(answer.expected_peak_bytes, memory.peak);
   }
   std::vector<double> seconds;
@@ -194,12 +211,28 @@ Result<RunInputs> open_inputs(const RunQuestion& question) {
   return out;
 }
 
+Result<RankSeat> seat_of(World& world, const std::optional<GpuRun>& gpu) {
+  RankSeat seat;
+  if (!gpu) return seat;
+  MESHPLAN_TRY(const std::vector<cuda::GpuFacts> present, cuda::gpus());
+  const bool enough = static_cast<int>(present.size()) >= world.size();
+  const bool each = gpu->processes || gpu->share == GpuRun::Share::one_each ||
+                    (gpu->share == GpuRun::Share::automatic && enough && world.size() > 1);
+  const int local = gpu->processes ? std::max(launched_rank().local_rank, 0) : world.rank();
+  const GpuWorldOptions options{each ? GpuTransport::nccl : GpuTransport::shared, each ? local : 0};
+  MESHPLAN_TRY(seat.gpus, GpuWorld::make(world, options));
+  MESHPLAN_TRY(seat.device, make_cuda_device(seat.gpus->compute_stream(), gpu->device));
+  return seat;
+}
+
 Result<std::vector<StepResult>> train_rank(World& world, const Executable& executable,
                                            const RunInputs& inputs, RankReport* report) {
   const RunQuestion& question = executable.question;
+  MESHPLAN_TRY(RankSeat seat, seat_of(world, question.gpu));
+  World& used = seat.gpus != nullptr ? *seat.gpus : world;
   MESHPLAN_TRY(const std::unique_ptr<RankRun> run,
-               RankRun::make(world, executable.program, question.options, *inputs.tokens,
-                             inputs.weights.get()));
+               RankRun::make(used, executable.program, question.options, *inputs.tokens,
+                             inputs.weights.get(), std::move(seat.device)));
   if (inputs.checkpoint != nullptr) MESHPLAN_CHECK(inputs.checkpoint->restore(*run));
   std::vector<StepResult> steps;
   for (int64_t i = 0; i < question.options.steps; ++i) {
@@ -211,7 +244,7 @@ Result<std::vector<StepResult>> train_rank(World& world, const Executable& execu
       MESHPLAN_CHECK(save_checkpoint(world, *run, question.checkpoints));
     }
   }
-  *report = run->report(world);
+  *report = run->report(used);
   if (!question.export_folder.empty() && world.rank() == 0) {
     MESHPLAN_TRY(const LatestCheckpoint latest, latest_checkpoint(question.checkpoints));
     MESHPLAN_TRY(const Checkpoint checkpoint, Checkpoint::open(latest.path));

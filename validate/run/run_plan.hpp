@@ -8,10 +8,19 @@
 #include <vector>
 
 #include "costmodel/cpu/cpu_profile.hpp"
+#include "profiler/comm/gpu_world.hpp"
 #include "validate/checkpoint/checkpoint.hpp"
+#include "validate/execute/cuda_device.hpp"
 #include "validate/run/file_tokens.hpp"
 
 namespace meshplan {
+
+/// How the ranks of a run use GPUs.
+struct GpuRun {
+  enum class Share : uint8_t { automatic, one_gpu, one_each } share = Share::automatic;
+  bool processes = false;  ///< a rank is a process, not a thread: one GPU each
+  CudaDeviceOptions device;
+};
 
 struct RunQuestion {
   Model model;
@@ -29,18 +38,29 @@ struct RunQuestion {
   std::string export_folder;  ///< gets the weights after the last step as HF keeps them
   bool resume = false;        ///< from the latest complete checkpoint in it
   bool dropless = false;      ///< experts take all tokens that choose them
+  /// What products are done in, whatever the plan says: fp32 or bf16.
+  DType compute = DType::fp32;
+  std::optional<GpuRun> gpu;  ///< empty: on the CPU
 };
 
-/// The question as the CPU can execute it: fp32 in place of other types, tiled attention in place
-/// of a materialised one, no dropout. `replaced` says what was changed.
+/// The question as it can be executed: fp32 or bf16 in place of other types, tiled attention in
+/// place of a materialised one, no dropout. `replaced` says what was changed.
 struct Executable {
   RunQuestion question;
   Program program;
   std::vector<std::string> replaced;
 };
+enum class RanksHere : uint8_t { all, one };  ///< run on this computer
 /// Errors (no_plan): the executor does not know something of this plan (all reasons are notes), or
-/// the plan needs more memory than this computer has.
-Result<Executable> make_executable(const RunQuestion& question);
+/// all its ranks need more memory than this computer has; (missing): no GPU.
+Result<Executable> make_executable(const RunQuestion& question, RanksHere ranks = RanksHere::all);
+
+/// What a rank computes on and talks through; empty on the CPU, where it is the world it was given.
+struct RankSeat {
+  std::unique_ptr<GpuWorld> gpus;
+  std::unique_ptr<Device> device;  ///< uses a stream of `gpus`
+};
+Result<RankSeat> seat_of(World& world, const std::optional<GpuRun>& gpu);
 
 struct LedgerLine {
   std::string group;
@@ -53,11 +73,14 @@ struct RunAnswer {
   std::vector<std::string> replaced;
   std::vector<std::string> skipped;  ///< checkpoints that are not complete
   std::string plan;                  ///< as executed
+  std::string device;                ///< of the first reporting rank
   int64_t ranks = 1;
   int64_t reporting = 1;  ///< of them, the ranks that the figures below are of
   std::vector<StepResult> steps;
   std::vector<LedgerLine> ledger;
   int64_t peak_bytes = 0, expected_peak_bytes = 0;  ///< of the fullest rank
+  int64_t arena_bytes = 0;                          ///< of the rank with the largest
+  int64_t device_bytes = 0;                         ///< in use on the fullest device; 0: not told
   bool memory_equal = true;                         ///< of every rank
   Routed routed;                                    ///< of all ranks; pairs 0: no experts
   double measured_step_s = 0;                       ///< median without the first step

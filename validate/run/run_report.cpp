@@ -24,6 +24,7 @@ std::string to_text(const RunAnswer& answer) {
   const bool all = answer.reporting == answer.ranks;
   std::string out = fmt::format("ran {} on {} rank{}\n", answer.plan, answer.ranks,
                                 answer.ranks > 1 ? (all ? "s (threads)" : "s (processes)") : "");
+  if (answer.device != "CPU") out += fmt::format("  on {}\n", answer.device);
   for (const std::string& what : answer.replaced) out += fmt::format("  {}\n", what);
   for (const std::string& what : answer.skipped) out += fmt::format("  passed over {}\n", what);
   out += "\n  step        loss   gradient norm   seconds\n";
@@ -49,9 +50,10 @@ std::string to_text(const RunAnswer& answer) {
         "rank to one expert, room for {}\n",
         routed.pairs, routed.dropped, routed.busiest, routed.rows);
   }
-  out += fmt::format("\n  memory of {}: {}, predicted {}{}\n", all ? "the fullest rank" : "rank 0",
-                     mib(answer.peak_bytes), mib(answer.expected_peak_bytes),
-                     answer.memory_equal ? "" : "  DIFFERENT");
+  out += fmt::format("\n  memory of {}: {}, predicted {}{}; laid out in {}\n",
+                     all ? "the fullest rank" : "rank 0", mib(answer.peak_bytes),
+                     mib(answer.expected_peak_bytes), answer.memory_equal ? "" : "  DIFFERENT",
+                     mib(answer.arena_bytes));
   out += fmt::format("  step: {:.4f} s", answer.measured_step_s);
   if (answer.predicted_step_s) {
     out += fmt::format(", predicted {:.4f} s ({:+.1f} %)\n", *answer.predicted_step_s,
@@ -79,6 +81,7 @@ std::string to_json(const RunAnswer& answer) {
   }
   Json out = {{"schema", "meshplan.run/1"},
               {"plan", answer.plan},
+              {"device", answer.device},
               {"ranks", answer.ranks},
               {"reporting_ranks", answer.reporting},
               {"replaced", answer.replaced},
@@ -89,6 +92,7 @@ std::string to_json(const RunAnswer& answer) {
               {"peak_memory_bytes", answer.peak_bytes},
               {"predicted_peak_memory_bytes", answer.expected_peak_bytes},
               {"memory_equal", answer.memory_equal},
+              {"arena_bytes", answer.arena_bytes},
               {"measured_step_time_s", answer.measured_step_s}};
   if (const Routed& routed = answer.routed; routed.pairs > 0) {
     out["experts"] = {{"routed", routed.pairs},
@@ -96,6 +100,7 @@ std::string to_json(const RunAnswer& answer) {
                       {"busiest", routed.busiest},
                       {"bound", routed.rows}};
   }
+  if (answer.device_bytes > 0) out["device_memory_bytes"] = answer.device_bytes;
   if (answer.predicted_step_s) out["predicted_step_time_s"] = *answer.predicted_step_s;
   return out.dump(2) + "\n";
 }

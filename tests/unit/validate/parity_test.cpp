@@ -216,7 +216,7 @@ TEST_CASE("faults are noticed") {
 
 TEST_CASE("what the executor does not run is refused with its reason") {
   Plan plan = fp32_plan();
-  plan.compute = DType::bf16;
+  plan.compute = DType::fp16;
   const Result<RunReport> report =
       test::run(test::small_llama(), plan, test::fp32_trainer(), options());
   REQUIRE_FALSE(report.ok());

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The stages that need a GPU say so where there is none; what has not run is "unmeasured"; figures beyond their goals are found.
+. "$(dirname "$0")/lib.sh"
+last=gpu_check.sh
+: >"$work/out"
+: >"$work/err"
+script=$root/validate/gpu_check.sh
+"$script" 7 2>/dev/null && problem "there is no stage 7"
+if [ ! -e /dev/nvidia0 ]; then
+  code=0
+  "$script" 1 >"$work/out" 2>"$work/err" || code=$?
+  [ $code = 6 ] || problem "exit $code, not 6, without a GPU"
+  [ "$(wc -l <"$work/err")" = 1 ] || problem "not one line that says what is missing"
+fi
+command -v python3 >/dev/null || { echo "skipped: the summary, no python3"; finish; }
+mkdir -p "$work/gpu/stage-2"
+summary() { code=0; python3 "$root/validate/gpu_summary.py" "$work/gpu" >"$work/out" || code=$?; }
+summary
+[ $code = 0 ] || problem "exit $code of an empty summary"
+[ "$(grep -c unmeasured "$work/out")" = 6 ] || problem "not all stages are unmeasured"
+run_of() { printf '{"steps": [{"loss": 8.0}, {"loss": %s}], "ledger_equal": true, "memory_equal": true}' "$1"; }
+run_of 7.00 >"$work/gpu/stage-2/cpu-fp32.json"
+run_of 7.03 >"$work/gpu/stage-2/gpu-bf16.json"
+summary
+[ $code = 0 ] || problem "0.43 % apart counts as missed"
+run_of 7.04 >"$work/gpu/stage-2/gpu-bf16.json"
+summary
+[ $code = 5 ] || problem "0.57 % apart counts as met"
+finish

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What the stages of gpu_check.sh found, as one JSON document: gpu_summary.py FOLDER
+
+Stages that have not run are "unmeasured". Exit code 5 where a figure misses its goal.
+"""
+import json
+import pathlib
+import statistics
+import sys
+
+folder = pathlib.Path(sys.argv[1])
+
+
+def read(stage, name):
+    path = folder / f"stage-{stage}" / f"{name}.json"
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def losses(run):
+    return [step["loss"] for step in run["steps"]]
+
+
+def apart(a, b):
+    return max(abs(x - y) / abs(y) for x, y in zip(losses(a), losses(b)))
+
+
+def stage1():
+    kernels, out = read(1, "kernels"), {}
+    if kernels:
+        checks = kernels["checks"]
+        out["kernels"] = {"checks": len(checks), "within": sum(c["within"] for c in checks),
+                          "beyond": [f'{c["kernel"]} {c["type"]} {c["relative_error"]:.1e}' for c in checks if not c["within"]],
+                          "met": kernels["all_within"]}
+    for name in ("memcheck", "communicators-shared", "communicators-nccl"):
+        if (found := read(1, name)) is not None:
+            out[name] = {"exit": found["exit"], "met": found["exit"] == 0}
+    return out
+
+
+def stage2():
+    out = {}
+    gpu, cpu, one = read(2, "gpu-bf16"), read(2, "cpu-fp32"), read(2, "ranks-1")
+    if gpu and cpu:
+        worst = apart(gpu, cpu)
+        out["bf16 against fp32, 100 steps"] = {"largest_difference": worst, "met": worst < 0.005}
+    for name in ("tp2", "pp2", "fsdp2", "cp2", "tp2-pp2-fsdp2-cp2"):
+        many = read(2, "ranks-" + name)
+        if one and many:
+            first = abs(losses(many)[0] / losses(one)[0] - 1)
+            out[name] = {"first_loss": first, "later_losses": apart(many, one),
+                         "ledger_equal": many["ledger_equal"], "memory_equal": many["memory_equal"],
+                         "met": first < 1e-5 and many["ledger_equal"] and many["memory_equal"]}
+    return out
+
+
+def stage3():
+    rows = []
+    for path in sorted((folder / "stage-3").glob("*.json")):
+        if path.stem.endswith("-simulated"):
+            continue
+        run, simulated = read(3, path.stem), read(3, path.stem + "-simulated")
+        if not run or "measured_step_time_s" not in run:
+            rows.append({"configuration": path.stem, "outcome": (run or {}).get("outcome", "failed")})
+            continue
+        row = {"configuration": path.stem, "measured_s": run["measured_step_time_s"], "predicted_s": run.get("predicted_step_time_s"),
+               "buffers_equal": run["memory_equal"], "measured_bytes": run.get("device_memory_bytes")}
+        if row["predicted_s"]:
+            row["time_error"] = row["predicted_s"] / row["measured_s"] - 1
+        if simulated and row["measured_bytes"]:
+            row["predicted_bytes"] = simulated["peak_memory_bytes"]
+            row["memory_error"] = row["predicted_bytes"] / row["measured_bytes"] - 1
+        rows.append(row)
+    out = {"configurations": rows}
+    for kind, goal in (("time_error", 0.04), ("memory_error", 0.02)):
+        errors = [abs(row[kind]) for row in rows if kind in row]
+        if errors:
+            mean = statistics.mean(errors)
+            out["mean_" + kind] = {"value": mean, "of": len(errors), "met": len(errors) >= 20 and mean <= goal}
+    return out if rows else {}
+
+
+def stage4():
+    out = {}
+    for model in ("llama3.2-1b", "llama3-8b"):
+        ours, torch = read(4, model), read(4, model + "-torch")
+        if not ours or "measured_step_time_s" not in ours:
+            continue
+        tokens = 4 * 8192 / ours["measured_step_time_s"]
+        out[model] = {"tokens_per_s": tokens}
+        if torch and "tokens_per_s" in torch:
+            out[model] |= {"torch_tokens_per_s": torch["tokens_per_s"], "torch_states": torch["states"],
+                           "ratio": tokens / torch["tokens_per_s"], "met": tokens >= torch["tokens_per_s"]}
+        # 6 FLOPs a parameter and token without the input embedding, causal attention as half of the square; dense bf16 peak
+        layers, hidden, active = (16, 2048, 1235814400) if "1b" in model else (32, 4096, 8030261248 - 128256 * 4096)
+        flops = 6 * active + 6 * layers * 8192 * hidden
+        out[model]["mfu_of_989"] = tokens * flops / 989e12
+    return out
+
+
+def stage5():
+    out = {}
+    for rank in ("stage=0", "stage=7", "stage=15"):
+        run = read(5, "rank-" + rank)
+        if run and "measured" in run:
+            error = run["predicted"]["compute_s"] / run["measured"]["compute_s"] - 1
+            out[rank] = {"measured_compute_s": run["measured"]["compute_s"], "predicted_compute_s": run["predicted"]["compute_s"],
+                         "error": error, "modelled_communication_s": run["modelled"]["communication_s"], "met": abs(error) <= 0.04}
+    return out
+
+
+def stage6():
+    shares = read(6, "shares")
+    if not shares:
+        return {}
+    rows = [{"of": f'{r["kind"]}, {r["name"]}, {r["pass"]}', "tflops": r["tflops"], "library_tflops": r["library_tflops"],
+             "share": r.get("share")} for r in shares["rates"]]
+    return {"rates": rows}
+
+
+def missed(item):
+    if isinstance(item, dict):
+        return item.get("met") is False or any(missed(v) for v in item.values())
+    return isinstance(item, list) and any(missed(v) for v in item)
+
+
+def main():
+    stages = {str(i): stage() or "unmeasured"
+              for i, stage in enumerate((stage1, stage2, stage3, stage4, stage5, stage6), 1)}
+    dates = {p.parent.name: p.read_text().strip() for p in sorted(folder.glob("stage-*/date"))}
+    print(json.dumps({"schema": "meshplan.gpu-check/1", "device": folder.name, "dates": dates, "stages": stages}, indent=1))
+    return 5 if missed(stages) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
