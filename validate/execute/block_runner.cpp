@@ -51,7 +51,7 @@ Status StageRunner::run_phase(Instance& instance, Frame& frame, Phase phase, Buf
   Routed routed;
   const OpSite site{env_, instance.state, frame, &routed};
   auto position = static_cast<size_t>(instance.lifetimes->begin(phase));
-  const bool repeats = !communicates(ops) && !env_.options().observe;
+  const bool repeats = !ops.empty() && !communicates(ops) && !env_.options().observe;
   bool runs = true;
   if (repeats) {
     MESHPLAN_TRY(runs, env_.device().begin_repeated(

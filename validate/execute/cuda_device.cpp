@@ -119,7 +119,8 @@ class CudaDevice : public Device {
   }
   Status occupy(int blocks, double seconds) override {
     constexpr int64_t kBytes = 64 << 20;  // beyond the second-level cache
-    MESHPLAN_TRY(std::byte* const buffer, scratch(3, kBytes));
+    // a slot of its own: the others must not grow once graphs are recorded
+    MESHPLAN_TRY(std::byte* const buffer, scratch(4, kBytes));
     return cuda::stand_in(stream_, blocks, seconds, buffer, kBytes);
   }
   Status wait() override {

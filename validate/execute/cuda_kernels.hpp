@@ -44,7 +44,7 @@ class CudaKernels {
   CudaKernels() = default;
   Result<const void*> copied(const void* host, int64_t bytes);
 
-  std::array<cuda::DeviceMemory, 4> scratch_;
+  std::array<cuda::DeviceMemory, 5> scratch_;
   std::map<const void*, cuda::DeviceMemory> tables_;
   cuda::DeviceMemory slots_;
   std::vector<Sum> sums_;  ///< by slot, since they were last taken
