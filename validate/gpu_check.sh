@@ -94,7 +94,7 @@ keep() {
   fi
   mv "$out/$name.part" "$out/$name.json" # what a failed comparison printed is kept as well
   [ -s "$out/$name.err" ] || rm -f "$out/$name.err"
-  [ $code = 0 ] || { echo "$name: exit $code: $(tail -1 "$out/$name.err")" >&2; failed=1; }
+  [ $code = 0 ] || { echo "$name: exit $code: $(tail -qn 1 "$out/$name.err" 2>/dev/null)" >&2; failed=1; }
 }
 failed=0
 
@@ -115,10 +115,10 @@ case $stage in
  "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 64, "vocab_size": 4096,
  "max_position_embeddings": 2048, "rms_norm_eps": 1e-05, "rope_theta": 500000.0, "tie_word_embeddings": false}
 JSON
-  small=("$meshplan" validate run "$results/config.json" "16x1x$gpu" --seq 256 --json --seed 1)
+  small=("$meshplan" validate run "$results/config.json" "16x1x$gpu" --trainer meshplan --seq 256 --micro-batch 1 --json --seed 1)
   keep gpu-bf16 "${small[@]}" --gpus 1 --global-batch 2 --steps 100 --device cuda
   keep cpu-fp32 "${small[@]}" --gpus 1 --global-batch 2 --steps 100 --workers "$(nproc)"
-  many=("${small[@]}" --global-batch 8 --steps 5 --device cuda --gpu shared --compute fp32 --micro-batch 1)
+  many=("${small[@]}" --global-batch 8 --steps 5 --device cuda --gpu shared --compute fp32)
   keep ranks-1 "${many[@]}" --gpus 1
   keep ranks-tp2 "${many[@]}" --gpus 2 --tp 2
   keep ranks-pp2 "${many[@]}" --gpus 2 --pp 2
