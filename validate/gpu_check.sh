@@ -3,7 +3,7 @@
 # What only a GPU can tell, in stages of some minutes each. A stage that was cut off goes on where it stopped: results are one
 # JSON file a configuration, and files that are there are kept.
 #
-#   validate/gpu_check.sh pack             copy what the stages need to build/gpu (below 64 MiB), on a machine with a build
+#   validate/gpu_check.sh pack             build/gpu.tar.xz: programs and libraries of the stages, on a machine with a build
 #   validate/gpu_check.sh 1 ... 6          on a machine with a GPU; results in validate/gpu/<device>/stage-N/
 #   validate/gpu_summary.py FOLDER         what is there as one document (every stage prints it at its end)
 #
@@ -14,7 +14,7 @@
 #   5 one rank of a plan of 405B on 8,192 GPUs
 #   6 rates of products and attention beside the library's best
 #
-# MESHPLAN_BUILD: folder with meshplan, gpu_kernels, gpu_rates, gpu_suite (build/gpu, then build/release, build/dev).
+# MESHPLAN_BUILD: folder with meshplan, gpu_kernels, gpu_rates, gpu_suite (build/gpu or its archive, then build/release, build/dev).
 # MESHPLAN_PYTHON: a python3 with torch, for stages 4 and 6. Exit code 6 without a GPU, 5 if a comparison fails.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -29,6 +29,8 @@ budget=420 # seconds after which no further configuration is begun
 
 find_build() {
   local folder
+  # what was carried here
+  [ "$stage" = pack ] || [ -d "$root/build/gpu" ] || [ ! -e "$root/build/gpu.tar.xz" ] || tar -C "$root/build" -xJf "$root/build/gpu.tar.xz"
   for folder in ${MESHPLAN_BUILD:-} "$root/build/gpu" "$root/build/release" "$root/build/dev"; do
     [ -x "$folder/meshplan" ] && echo "$folder" && return
   done
@@ -51,7 +53,9 @@ if [ "$stage" = pack ]; then
     ldd "$target/$program" | awk '/=> \//{print $3}' | grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' |
       xargs -r -I{} cp -Ln {} "$target/lib/"
   done
-  du -sm "$target" | awk '{print $1 " MiB in " $2; exit $1 > 64}'
+  tar -C "$root/build" -cJf "$target.tar.xz" gpu
+  rm -rf "$target"
+  du -sm "$target.tar.xz"
   exit
 fi
 

@@ -98,7 +98,8 @@ int run_profile(const Arguments& arguments) {
                 json);
   }
   auto measured = [&] {
-    const Progress progress("measuring");
+    Progress progress("measuring");
+    gpu.progress = [&](const std::string& what) { progress.say("measuring " + what); };
     return device == "cuda" ? profile_cuda(gpu) : profile_cpu(options);
   }();
   MESHPLAN_CLI_TRY(const CpuProfile profile, std::move(measured), json);

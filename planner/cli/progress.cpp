@@ -8,9 +8,9 @@
 
 namespace meshplan::cli {
 
-Progress::Progress(std::string what) {
+Progress::Progress(std::string what) : what_(std::move(what)) {
   if (isatty(STDERR_FILENO) == 0) return;
-  thread_ = std::thread([this, what = std::move(what)] {
+  thread_ = std::thread([this] {
     const auto start = std::chrono::steady_clock::now();
     bool shown = false;
     std::unique_lock lock(mutex_);
@@ -20,12 +20,17 @@ Progress::Progress(std::string what) {
           static_cast<double>(
               std::chrono::duration_cast<std::chrono::milliseconds>(passed).count()) /
           100;
-      std::cerr << '\r' << what << ' ' << static_cast<int64_t>(tenths) / 10 << '.'
+      std::cerr << "\r\033[K" << what_ << ' ' << static_cast<int64_t>(tenths) / 10 << '.'
                 << static_cast<int64_t>(tenths) % 10 << " s" << std::flush;
       shown = true;
     }
     if (shown) std::cerr << "\r\033[K" << std::flush;
   });
+}
+
+void Progress::say(std::string what) {
+  const std::lock_guard lock(mutex_);
+  what_ = std::move(what);
 }
 
 Progress::~Progress() {

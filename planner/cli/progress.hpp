@@ -13,11 +13,14 @@ class Progress {
  public:
   explicit Progress(std::string what);
   ~Progress();
+  /// What it is at now; from any thread.
+  void say(std::string what);
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
  private:
   std::mutex mutex_;
+  std::string what_;
   std::condition_variable changed_;
   bool done_ = false;
   std::thread thread_;

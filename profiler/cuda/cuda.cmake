@@ -20,6 +20,7 @@ set(MESHPLAN_HAS_CUDA ${cuda_found} CACHE INTERNAL "for the tests")
 set(MESHPLAN_HAS_CUDNN OFF CACHE INTERNAL "for the tests")
 
 if(NOT cuda_found)
+  message(STATUS "CUDA is left out: MESHPLAN_CUDA is ${MESHPLAN_CUDA}; it takes nvcc, the runtime 12.8 or later, cublasLt.h, nccl.h")
   list(FILTER sources EXCLUDE REGEX "/cuda/.*\\.cpp$")
   list(APPEND sources ${CMAKE_CURRENT_SOURCE_DIR}/cuda/absent.cpp)
   return()

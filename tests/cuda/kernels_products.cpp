@@ -201,6 +201,12 @@ Status check_loss(KernelCheck& check, Scale scale) {
                            hit.data());
     MESHPLAN_CHECK(check.compare("loss sum", sum, total));
     MESHPLAN_CHECK(check.compare("loss target", target, hit));
+    MESHPLAN_CHECK(cuda::cross_entropy_maximum_and_sum(check.stream(), shard, type, logits.get(),
+                                                       targets.as<int32_t>(), maximum.fp32(),
+                                                       sum.fp32(), target.fp32()));
+    MESHPLAN_CHECK(check.compare("loss maximum in one pass", maximum, top));
+    MESHPLAN_CHECK(check.compare("loss sum in one pass", sum, total));
+    MESHPLAN_CHECK(check.compare("loss target in one pass", target, hit));
     MESHPLAN_CHECK(cuda::cross_entropy_gradient(check.stream(), shard, 0.25F, type, logits.get(),
                                                 targets.as<int32_t>(), maximum.fp32(), sum.fp32(),
                                                 gradient.get()));

@@ -63,6 +63,16 @@ Status norms(KernelCheck& check, int64_t rows, int64_t cols, DType type) {
                        scale.data());
   MESHPLAN_CHECK(check.compare("rmsnorm_forward", y, out));
   MESHPLAN_CHECK(check.compare("rmsnorm_forward rstd", rstd, scale));
+  // with the residual sum in front of it: x + x
+  MESHPLAN_TRY(const Data twice, check.zeros(rows * cols, type));
+  MESHPLAN_CHECK(cuda::rmsnorm_forward(check.stream(), rows, cols, 4e-5F, type, x.get(), x.get(),
+                                       twice.get(), weight.get(), y.get(), rstd.fp32()));
+  Doubles doubled(x.host);
+  for (double& value : doubled) value *= 2;
+  MESHPLAN_CHECK(check.compare("rmsnorm_forward, residual sum", twice, doubled));
+  MESHPLAN_CHECK(check.compare("rmsnorm_forward, of the sum", y, out));
+  MESHPLAN_CHECK(cuda::rmsnorm_forward(check.stream(), rows, cols, 1e-5F, type, x.get(), nullptr,
+                                       nullptr, weight.get(), y.get(), rstd.fp32()));
   MESHPLAN_CHECK(cuda::rmsnorm_backward_input(check.stream(), rows, cols, type, x.get(),
                                               weight.get(), rstd.fp32(), dy.get(), cpu::Write::set,
                                               y.get()));

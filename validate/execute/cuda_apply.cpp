@@ -182,14 +182,23 @@ Status CudaApply::operator()(const CrossEntropy& cross_entropy) {
                                     .columns = cross_entropy.vocab,
                                     .begin = gathered ? 0 : env_.place().tp * cross_entropy.vocab,
                                     .vocab = env_.program().model.vocabulary};
+  // with the whole vocabulary here nothing comes between the two parts: one pass makes both
+  const bool whole = gathered || env_.plan().tp == 1;
   switch (cross_entropy.part) {
     case CrossEntropy::Part::maximum:
+      if (whole) return Done{};
       return cuda::cross_entropy_maximum(stream(), shard, in(0).type, in(0).data,
                                          as<float>(out(0)));
     case CrossEntropy::Part::sum:
-      MESHPLAN_CHECK(cuda::cross_entropy_sum(
-          stream(), shard, in(0).type, in(0).data, as<int32_t>(in(1)), as<float>(in(2)),
-          as<float>(out(0).from(n)), as<float>(out(0).from(2 * n))));
+      if (whole) {
+        MESHPLAN_CHECK(cuda::cross_entropy_maximum_and_sum(
+            stream(), shard, in(0).type, in(0).data, as<int32_t>(in(1)), as<float>(out(0)),
+            as<float>(out(0).from(n)), as<float>(out(0).from(2 * n))));
+      } else {
+        MESHPLAN_CHECK(cuda::cross_entropy_sum(
+            stream(), shard, in(0).type, in(0).data, as<int32_t>(in(1)), as<float>(in(2)),
+            as<float>(out(0).from(n)), as<float>(out(0).from(2 * n))));
+      }
       // the logits stand for log-probabilities, as on the CPU
       if (op_.out.size() < 2) return Done{};
       return env_.device().convert(n * cross_entropy.vocab, in(0), out(1));
