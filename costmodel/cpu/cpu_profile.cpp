@@ -78,8 +78,18 @@ struct Works {
   CpuWork operator()(const Route&) const { return {}; }
   CpuWork operator()(const GradientNorm&) const { return {}; }   // see cpu_update
   CpuWork operator()(const OptimizerStep&) const { return {}; }  // see cpu_update
-  CpuWork operator()(const PartitionMove&) const { return {}; }
-  CpuWork operator()(const BucketStep&) const { return {}; }
+  CpuWork operator()(const PartitionMove& p) const {
+    const auto bytes = static_cast<double>(p.bytes);
+    if (p.tier == Tier::peer) return cpu_message(bytes);
+    return stream(p.load ? "partition-load" : "partition-store", bytes);
+  }
+  CpuWork operator()(const BucketStep& b) const {
+    const auto c = static_cast<double>(b.chunk), n = static_cast<double>(b.negatives()),
+               d = static_cast<double>(b.dimension);
+    return {"edge-bucket",
+            {c, n / c, d},
+            6 * n * d * static_cast<double>(b.sides) * static_cast<double>(b.edges)};
+  }
 };
 
 std::string list(const std::vector<double>& values) {
@@ -123,9 +133,9 @@ std::string to_yaml(const CpuProfile& profile) {
       "# Times of kernels and of collectives between threads, measured on this computer.\n"
       "# per_work: nanoseconds per FLOP (products, attention), per element (kernels), per byte\n"
       "# (collectives); 0: not measured.\n"
-      "schema: {}\nprocessor: \"{}\"\ncores: {}\nsource: \"{}\"\n",
+      "schema: {}\nprocessor: \"{}\"\ncores: {}\nmemory_bytes: {}\nsource: \"{}\"\n",
       profile.device == "cuda" ? kGpuSchema : kSchema, profile.processor, profile.cores,
-      profile.source);
+      profile.memory_bytes, profile.source);
   if (!profile.facts.empty()) out += "facts:\n";
   for (const auto& [name, value] : profile.facts) {
     out += fmt::format("  - name: {}\n    value: \"{}\"\n", name, value);
@@ -146,12 +156,19 @@ std::string to_yaml(const CpuProfile& profile) {
   return out;
 }
 
+bool is_cpu_profile(const std::string& path) {
+  if (!path.ends_with(".yaml") && !path.ends_with(".yml")) return false;
+  auto reader = MapReader::open(path);
+  return reader.ok() && reader->has("schema") && reader->text("schema") == kSchema;
+}
+
 Result<CpuProfile> read_cpu_profile(const std::string& path) {
   MESHPLAN_TRY(MapReader reader, MapReader::open(path));
   CpuProfile profile;
   if (reader.choice("schema", {kSchema, kGpuSchema}) == kGpuSchema) profile.device = "cuda";
   profile.processor = reader.text("processor");
   profile.cores = static_cast<int>(reader.integer("cores"));
+  profile.memory_bytes = reader.integer("memory_bytes", 0);
   profile.source = reader.text("source");
   if (reader.has("facts")) {
     for (MapReader& fact : reader.maps("facts")) {

@@ -22,8 +22,9 @@ struct CpuWork {
   double work = 0;
 };
 
-/// Products by (m, n, k) per FLOP, attention by (sqrt(q kv), head_dim) per FLOP, all else by
-/// elements per element.
+/// Products by (m, n, k) per FLOP, attention by (sqrt(q kv), head_dim) per FLOP, buckets of edges
+/// by (chunk, candidates / chunk, dimension) per FLOP of their products, partitions by bytes per
+/// byte, all else by elements per element.
 CpuWork cpu_work(const Body& body);
 CpuWork cpu_work(CollectiveOp op, double bytes);
 /// "send": a message to another rank, from the call until the receiver has it.
@@ -43,6 +44,7 @@ struct CpuProfile {
   std::string device = "cpu";                ///< or "cuda"
   std::string processor;                     ///< as the system names it
   int cores = 0;                             ///< or multiprocessors
+  int64_t memory_bytes = 0;                  ///< of the computer; 0: not stated
   std::map<std::string, std::string> facts;  ///< of a GPU: driver, clocks, power under load
   std::string source;                        ///< command and date
   std::vector<CpuTables> tables;
@@ -52,6 +54,8 @@ struct CpuProfile {
 };
 
 std::string to_yaml(const CpuProfile& profile);
+/// Does this file look like a CPU profile?
+bool is_cpu_profile(const std::string& path);
 /// Error (input): missing, malformed, or of another schema.
 Result<CpuProfile> read_cpu_profile(const std::string& path);
 

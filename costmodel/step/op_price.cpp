@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costmodel/step/op_price.hpp"
 
+#include "costmodel/step/bucket_price.hpp"
+
 namespace meshplan {
 namespace {
 
@@ -81,8 +83,8 @@ struct Traffic {
     const double passes = trainer.optimizer == OptimizerKernel::fused ? 1 : 3;
     return d(op.bytes) * passes;
   }
-  double operator()(const PartitionMove& op) const { return d(op.bytes); }
-  double operator()(const BucketStep& op) const { return d(op.edges) * d(op.dimension) * 4 * 6; }
+  double operator()(const PartitionMove&) const { return 0; }
+  double operator()(const BucketStep&) const { return 0; }
 };
 
 struct Launches {
@@ -125,8 +127,19 @@ struct Launches {
     return 1;
   }
   double operator()(const PartitionMove&) const { return 1; }
-  double operator()(const BucketStep&) const { return 12; }
+  double operator()(const BucketStep&) const { return 0; }  // see bucket_price
 };
+
+/// From where it is to where it is trained, or back.
+double move_seconds(const PartitionMove& op, const PriceContext& context) {
+  const auto bytes = static_cast<double>(op.bytes);
+  if (op.tier == Tier::peer)
+    return context.collectives.p2p(bytes, context.of(Group::world)).seconds *
+           (context.of(Group::world).nodes > 1 ? context.network_slowdown : 1);
+  const double rate =
+      op.tier == Tier::host ? context.host_bytes_per_s : context.storage_bytes_per_s;
+  return rate > 0 ? bytes / rate : 0;
+}
 
 }  // namespace
 
@@ -159,6 +172,15 @@ OpPrice price(const Op& op, const PriceContext& context) {
     }
     result.seconds = context.collectives.time(collective->op, bytes, links).seconds;
     if (links.nodes > 1) result.seconds *= context.network_slowdown;
+    return result;
+  } else if (const auto* bucket = std::get_if<BucketStep>(&op.body)) {
+    const BucketPrice parts = bucket_price(*bucket, context);
+    result.resource = Resource::gemm;
+    result.seconds = parts.seconds();
+    result.kernels = parts.kernels;
+  } else if (const auto* move = std::get_if<PartitionMove>(&op.body)) {
+    result.resource = move->tier == Tier::peer ? Resource::network : Resource::host_memory;
+    result.seconds = move_seconds(*move, context);
     return result;
   } else {
     const DType value = is_quantised(context.compute)    ? DType::bf16

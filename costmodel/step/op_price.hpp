@@ -27,7 +27,8 @@ struct PriceContext {
   std::array<GroupLinks, kGroups> links;  ///< by Group
   double kernel_slowdown = 1;             ///< see constants.hpp
   double network_slowdown = 1;            ///< of collectives that leave the node
-  double host_bytes_per_s = 0;            ///< of optimizer states to and from the host, per GPU
+  double host_bytes_per_s = 0;     ///< of optimizer states or rows to and from the host, per GPU
+  double storage_bytes_per_s = 0;  ///< of partitions to and from the node's disks, per GPU
   const GroupLinks& of(Group group) const { return links[static_cast<size_t>(group)]; }
 };
 

@@ -17,10 +17,13 @@ struct Command {
 int run_launch(const Arguments& arguments);
 int run_check(const Arguments& arguments);
 int run_import(const Arguments& arguments);
+int run_import_pbg(const Arguments& arguments);
+int run_plan_graph(const Arguments& arguments);
 int run_explain(const Arguments& arguments);
 int run_compare(const Arguments& arguments);
 int run_validate(const Arguments& arguments);
 int run_validate_run(const Arguments& arguments);
+int run_validate_graph(const Arguments& arguments);
 int run_validate_refit(const Arguments& arguments);
 int run_validate_time(const Arguments& arguments);
 int run_profile(const Arguments& arguments);

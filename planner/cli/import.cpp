@@ -111,13 +111,17 @@ int import_machine(const std::string& file, const TopologyFlags& flags, bool jso
 }  // namespace
 
 int run_import(const Arguments& arguments) {
+  if (!arguments.empty() && arguments.front() == "pbg")
+    return run_import_pbg({arguments.begin() + 1, arguments.end()});
   CLI::App app(
       "Reads what others wrote: a trainer's configuration as a plan file that simulate, explain,\n"
-      "compare and plan take, or a machine's description as a cluster file.\n\n"
+      "compare and plan take, a machine's description as a cluster file, or PyTorch-BigGraph's\n"
+      "configuration as a graph workload.\n\n"
       "  meshplan import --trainer megatron-lm train.sh --cluster 64x8xH100 -o plan.yaml\n"
       "  nvidia-smi topo -m > node.txt; meshplan import node.txt --gpu H100 --nodes 64 -o c.yaml\n"
       "  meshplan import /etc/slurm/topology.conf --gpu H100 --gpus-per-node 8 -o c.yaml\n"
-      "  meshplan import --from-slurm -o c.yaml\n",
+      "  meshplan import --from-slurm -o c.yaml\n"
+      "  meshplan import pbg config.py -o graph.yaml\n",
       "meshplan import");
   TrainerFileFlags flags;
   TopologyFlags machine;

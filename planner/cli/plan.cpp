@@ -12,6 +12,7 @@
 #include "planner/report/format.hpp"
 #include "planner/search/pareto.hpp"
 #include "planner/search/remedy.hpp"
+#include "strategies/embedding/workload.hpp"
 
 namespace meshplan::cli {
 namespace {
@@ -40,6 +41,8 @@ void finish_answer(const SearchQuestion& asked, const report::Question& q, Searc
 }  // namespace
 
 int run_plan(const Arguments& arguments) {
+  if (!arguments.empty() && graph::is_workload_file(arguments.front()))
+    return run_plan_graph(arguments);
   CLI::App app(
       "The best plans of a model on a cluster, why, and how they were found.\n\n"
       "  meshplan plan llama3-405b 2048x8xH100 --seq 8192 --global-batch 2048\n"

@@ -78,6 +78,8 @@ int run_profile(const Arguments& arguments) {
       ->check(CLI::PositiveNumber);
   app.add_option("--seconds-per-point", options.seconds_per_point, "of measuring (0.02)")
       ->check(CLI::PositiveNumber);
+  app.add_option("--folder", options.folder,
+                 "where partitions of graphs are written; else the temporary one");
   app.add_flag("--coarse", coarse, "small sizes only, in a second: to try things out");
   app.add_flag("--quick", gpu.quick, "of a GPU: a coarse grid");
   app.add_option("--budget-seconds", gpu.budget_s, "of a GPU: begin no point after this (180)")

@@ -5,6 +5,7 @@
 #include "planner/cli/parse.hpp"
 #include "planner/cli/progress.hpp"
 #include "planner/report/format.hpp"
+#include "strategies/embedding/workload.hpp"
 #include "topologies/base/files.hpp"
 #include "topologies/base/nearest.hpp"
 #include "validate/published/report.hpp"
@@ -54,6 +55,8 @@ int run_validate(const Arguments& arguments) {
   const std::string kind = arguments.empty() ? "" : arguments.front();
   if (kind == "published") return run_published({arguments.begin() + 1, arguments.end()});
   if (kind == "refit") return run_validate_refit({arguments.begin() + 1, arguments.end()});
+  if (kind == "run" && arguments.size() > 1 && graph::is_workload_file(arguments[1]))
+    return run_validate_graph({arguments.begin() + 1, arguments.end()});
   if (kind == "run") return run_validate_run({arguments.begin() + 1, arguments.end()});
   if (kind == "time") return run_validate_time({arguments.begin() + 1, arguments.end()});
   if (kind == "--help" || kind == "-h") {

@@ -2,9 +2,11 @@
 #include "profiler/measure/cpu.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <numeric>
 #include <thread>
@@ -18,6 +20,7 @@
 #include "profiler/kernels/norm.hpp"
 #include "profiler/kernels/optimizer.hpp"
 #include "profiler/kernels/rope.hpp"
+#include "profiler/measure/graph_bench.hpp"
 #include "profiler/measure/stopwatch.hpp"
 
 namespace meshplan {
@@ -47,6 +50,7 @@ class CpuBench {
     MESHPLAN_CHECK(attention(Pass::forward));
     MESHPLAN_CHECK(attention(Pass::backward));
     MESHPLAN_CHECK(streams());
+    MESHPLAN_CHECK(graphs());
     if (tables_.ranks > 1) MESHPLAN_CHECK(collectives());
     return std::move(tables_);
   }
@@ -216,6 +220,29 @@ class CpuBench {
     });
   }
 
+  Status graphs() {
+    GraphBench bench(
+        options_.folder.empty() ? std::filesystem::temp_directory_path().string() : options_.folder,
+        std::to_string(watch_.group().rank()));
+    const auto flops = [](const std::vector<double>& s) { return 12 * s[0] * s[0] * s[1] * s[2]; };
+    MESHPLAN_CHECK(grid("edge-bucket", {{50, 250, 1000}, {1, 2, 6, 21}, {32, 100, 400}}, flops,
+                        [&](const std::vector<double>& s) {
+                          if (flops(s) > options_.largest_flops) return std::function<Status()>();
+                          return bench.bucket(static_cast<int64_t>(s[0]),
+                                              static_cast<int64_t>(s[0] * s[1]),
+                                              static_cast<int64_t>(s[2]));
+                        }));
+    const Axis sizes = {1 << 20, 1 << 24, 1 << 27};
+    const auto bytes = [](const std::vector<double>& s) { return s[0]; };
+    const auto fits = [&](double size) { return size <= 64 * options_.largest_elements; };
+    MESHPLAN_CHECK(grid("partition-store", {sizes}, bytes, [&](const std::vector<double>& s) {
+      return fits(s[0]) ? bench.store(static_cast<int64_t>(s[0])) : std::function<Status()>();
+    }));
+    return grid("partition-load", {sizes}, bytes, [&](const std::vector<double>& s) {
+      return fits(s[0]) ? bench.load(static_cast<int64_t>(s[0])) : std::function<Status()>();
+    });
+  }
+
   Status collective(const std::string& name, const std::function<Status(int64_t bytes)>& call) {
     return grid(
         name, {{256, 4096, 65536, 1 << 20, 1 << 24}},
@@ -291,6 +318,7 @@ Result<CpuProfile> profile_cpu(const CpuProfileOptions& options) {
   CpuProfile profile;
   profile.processor = processor_name();
   profile.cores = static_cast<int>(std::thread::hardware_concurrency());
+  profile.memory_bytes = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
   profile.source = "meshplan profile --device cpu, " + today();
   for (const int ranks : options.ranks) {
     CpuTables tables;

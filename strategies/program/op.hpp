@@ -209,13 +209,22 @@ struct OptimizerStep {
   bool on_host = false;
 };
 
-/// Embedding workloads: a partition moved between tiers, and one bucket of edges trained.
+/// Embedding workloads: a partition comes into the memory where it is trained or leaves it, from or
+/// to storage, another memory of the machine, or another rank.
+enum class Tier : uint8_t { storage, host, peer };
 struct PartitionMove {
   bool load;
   int64_t bytes;
+  Tier tier = Tier::storage;
 };
+/// The edges of one bucket trained once: every edge against `negatives` candidates on each
+/// corrupted side, `uniform` of which are drawn for a chunk of `chunk` edges.
 struct BucketStep {
-  int64_t edges, batch, negatives, dimension;
+  int64_t edges, batch, chunk, uniform, dimension;
+  int64_t sides = 2;
+  int64_t parameters = 0;  ///< of an edge's operators, values
+  DType in = DType::fp32;  ///< operands of the products
+  int64_t negatives() const { return chunk + uniform; }
 };
 
 using Body = std::variant<Gemm, Attention, Softmax, BatchedGemm, Norm, Rope, Activate, Elementwise,

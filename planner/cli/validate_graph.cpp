@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// meshplan validate run GRAPH.yaml: train an embedding workload on this computer's CPU.
+#include <fmt/format.h>
+
+#include "planner/cli/parse.hpp"
+#include "planner/report/format.hpp"
+#include "planner/report/table.hpp"
+#include "validate/embedding/run.hpp"
+
+namespace meshplan::cli {
+namespace {
+
+using report::Align;
+
+struct GraphFlags {
+  std::string workload, order = "beta", ties = "realistic", on = "test", folder, tsv, npy;
+  int64_t partitions = 1, resident = 0, ranks = 1, threads = 1, epochs = -1, seed = 1,
+          candidates = 0, save_every = 1, evaluate_every = 0;
+  bool deterministic = false, no_prefetch = false, resume = false, json = false;
+};
+
+void add_flags(CLI::App& app, GraphFlags& f) {
+  const auto add = [&](const char* name, auto& to, const char* about) {
+    return app.add_option(name, to, about);
+  };
+  add("GRAPH", f.workload, "graph workload file")->required();
+  add("--partitions", f.partitions, "of every entity type (1)")->check(CLI::PositiveNumber);
+  add("--resident", f.resident, "partitions that a rank trains on at a time; else all, or 2");
+  add("--order", f.order, "of the buckets: inside_out, affinity, beta (default), cover, halving");
+  add("--ranks", f.ranks, "with partitions of their own (1); order halving or cover")
+      ->check(CLI::PositiveNumber);
+  add("--threads", f.threads, "of each rank (1)")->check(CLI::PositiveNumber);
+  app.add_flag("--deterministic", f.deterministic,
+               "threads share batches: the same bytes with any number of them");
+  app.add_flag("--no-prefetch", f.no_prefetch, "partitions move only between buckets");
+  add("--epochs", f.epochs, "instead of the workload's");
+  add("--seed", f.seed, "of everything that is drawn (1)");
+  add("--checkpoints", f.folder, "folder of partitions and checkpoints; else a temporary one");
+  add("--save-every", f.save_every, "passes between checkpoints of what stays in memory (1)");
+  app.add_flag("--resume", f.resume, "go on from the newest complete checkpoint there")
+      ->needs("--checkpoints");
+  add("--evaluate", f.on, "on these edges: test (default), valid, none");
+  add("--evaluate-every", f.evaluate_every, "epochs; else after the last one");
+  add("--candidates", f.candidates, "entities drawn for the ranking; 0: all (default)");
+  add("--export-tsv", f.tsv, "folder for entities.tsv and relations.tsv");
+  add("--export-npy", f.npy, "folder for NumPy arrays and their names");
+  add("--ties", f.ties, "realistic (default), pessimistic (PBG's), optimistic");
+  app.add_flag("--json", f.json, "one JSON document on standard output");
+}
+
+Result<graph::RunOptions> options_from(const GraphFlags& f) {
+  graph::RunOptions o;
+  MESHPLAN_TRY(o.plan.order, graph::order_from(f.order, "--order"));
+  MESHPLAN_TRY(o.evaluate.ties, graph::ties_from(f.ties, "--ties"));
+  if (f.on != "test" && f.on != "valid" && f.on != "none")
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "there are no such edges",
+                      .where = "--evaluate",
+                      .value = f.on,
+                      .hint = "test, valid or none"};
+  o.plan.partitions = static_cast<int>(f.partitions);
+  o.plan.ranks = static_cast<int>(f.ranks);
+  const bool moves = f.ranks > 1 || (f.resident > 0 && f.resident < f.partitions);
+  o.plan.resident = static_cast<int>(f.resident > 0 ? f.resident : f.ranks > 1 ? 2 : f.partitions);
+  o.plan.home = moves ? graph::Home::storage : graph::Home::memory;
+  o.plan.threads = static_cast<int>(f.threads);
+  o.plan.prefetch = !f.no_prefetch;
+  o.threads = {static_cast<int>(f.threads), f.deterministic};
+  o.seed = static_cast<uint64_t>(f.seed);
+  o.folder = f.folder;
+  o.export_tsv = f.tsv;
+  o.export_npy = f.npy;
+  o.save_every = f.save_every;
+  o.resume = f.resume;
+  o.evaluate_on = f.on;
+  o.evaluate_every = f.evaluate_every;
+  o.evaluate.candidates = f.candidates;
+  o.evaluate.threads = o.plan.threads;
+  return o;
+}
+
+Json ranking_json(const graph::Ranking& r) {
+  return {{"queries", r.queries}, {"mrr", r.mrr},           {"hits_at_1", r.hits1},
+          {"hits_at_3", r.hits3}, {"hits_at_10", r.hits10}, {"mean_rank", r.mean_rank},
+          {"auc", r.auc}};
+}
+
+Json traffic_json(const graph::Traffic& t) {
+  return {{"partition_loads", t.loads},
+          {"loaded_bytes", t.loaded_bytes},
+          {"partition_stores", t.stores},
+          {"stored_bytes", t.stored_bytes},
+          {"partitions_sent", t.sends},
+          {"sent_bytes", t.sent_bytes},
+          {"synchronised_bytes", t.synchronised_bytes}};
+}
+
+Json to_document(const graph::RunAnswer& a, const GraphFlags& f) {
+  Json passes = Json::array();
+  for (const graph::PassLine& line : a.passes) {
+    const graph::PassReport& r = line.report;
+    passes.push_back({{"pass", line.version},
+                      {"edges", r.edges},
+                      {"loss_per_edge", r.edges > 0 ? r.loss / static_cast<double>(r.edges) : 0},
+                      {"seconds", r.seconds},
+                      {"train_s", r.train_s},
+                      {"wait_s", r.wait_s},
+                      {"traffic", traffic_json(r.traffic)}});
+  }
+  Json out = {{"schema", "meshplan.graph-run/1"}, {"workload", a.workload.name},
+              {"plan", graph::brief(a.plan)},     {"entities", a.workload.entity_rows()},
+              {"edges", a.workload.edges},        {"imported_edges", a.imported_edges},
+              {"import_s", a.import_s},           {"resumed_at", a.resumed_at},
+              {"passes", std::move(passes)},      {"expected_traffic", traffic_json(a.expected)},
+              {"traffic_equal", a.traffic_equal}, {"expected_table_bytes", a.expected_table_bytes},
+              {"table_bytes", a.table_bytes},     {"resident_bytes", a.resident_bytes}};
+  if (a.evaluation)
+    out["evaluation"] = {{"ties", f.ties},
+                         {"candidates", f.candidates},
+                         {"edges", f.on},
+                         {"seconds", a.evaluate_s},
+                         {"filtered", ranking_json(a.evaluation->filtered)},
+                         {"raw", ranking_json(a.evaluation->raw)}};
+  return out;
+}
+
+std::string to_text(const graph::RunAnswer& a, const GraphFlags& f) {
+  std::string out = fmt::format("{}: {} rows of {} values, {} edges, {} relations; {}\n\n",
+                                a.workload.name, report::grouped(a.workload.entity_rows()),
+                                a.workload.dimension, report::grouped(a.workload.edges),
+                                report::grouped(a.workload.relation_count()), graph::brief(a.plan));
+  report::Table table({{"pass", Align::right},
+                       {"loss an edge", Align::right},
+                       {"time", Align::right},
+                       {"waiting", Align::right},
+                       {"edges/s", Align::right}});
+  for (const graph::PassLine& line : a.passes) {
+    const graph::PassReport& r = line.report;
+    const auto edges = static_cast<double>(r.edges);
+    table.add({fmt::format("{}", line.version),
+               fmt::format("{:.4f}", r.loss / std::max(1.0, edges)), report::seconds(r.seconds),
+               report::seconds(r.wait_s),
+               report::grouped(static_cast<int64_t>(edges / std::max(1e-9, r.seconds)))});
+  }
+  out += table.text();
+  const graph::Traffic& t = a.expected;
+  out += fmt::format(
+      "\n  a pass moves   {} partitions from storage ({}), {} back, {} between ranks ({}): {}\n",
+      t.loads, report::gib(static_cast<double>(t.loaded_bytes)), t.stores, t.sends,
+      report::gib(static_cast<double>(t.sent_bytes)),
+      a.traffic_equal ? "as planned" : "DIFFERENT from the plan");
+  out += fmt::format("  rows in memory {}, planned {}\n",
+                     report::gib(static_cast<double>(a.table_bytes)),
+                     report::gib(static_cast<double>(a.expected_table_bytes)));
+  if (!a.evaluation) return out;
+  report::Table ranks({{""},
+                       {"MRR", Align::right},
+                       {"Hits@1", Align::right},
+                       {"Hits@3", Align::right},
+                       {"Hits@10", Align::right},
+                       {"mean rank", Align::right},
+                       {"AUC", Align::right}});
+  const auto row = [&](const char* name, const graph::Ranking& r) {
+    ranks.add({name, fmt::format("{:.4f}", r.mrr), fmt::format("{:.4f}", r.hits1),
+               fmt::format("{:.4f}", r.hits3), fmt::format("{:.4f}", r.hits10),
+               fmt::format("{:.1f}", r.mean_rank), fmt::format("{:.4f}", r.auc)});
+  };
+  row("filtered", a.evaluation->filtered);
+  row("raw", a.evaluation->raw);
+  const std::string among = f.candidates > 0 ? fmt::format("{} entities drawn", f.candidates)
+                                             : std::string("all entities");
+  out += fmt::format("\n{}\n  both ends of {} edges of {}, among {}, {} ties\n", ranks.text(),
+                     report::grouped(a.evaluation->filtered.queries / 2), f.on, among, f.ties);
+  return out;
+}
+
+}  // namespace
+
+int run_validate_graph(const Arguments& arguments) {
+  CLI::App app(
+      "Imports and trains a graph workload here, ranks as threads, evaluates it, and compares what "
+      "moved\nwith the plan. Exit code 5 if they differ.\n\n"
+      "  meshplan validate run graph.yaml --threads 2\n"
+      "  meshplan validate run graph.yaml --partitions 8 --resident 4 --checkpoints state\n"
+      "  meshplan validate run graph.yaml --partitions 4 --ranks 2 --order halving\n",
+      "meshplan validate run");
+  GraphFlags flags;
+  add_flags(app, flags);
+  MESHPLAN_CLI_PARSE(app, arguments);
+  MESHPLAN_CLI_TRY(graph::Workload workload, graph::read_workload(flags.workload), flags.json);
+  MESHPLAN_CLI_TRY(const graph::RunOptions options, options_from(flags), flags.json);
+  if (flags.epochs >= 0) workload.epochs = flags.epochs;
+  auto ran = graph::run(workload, options, [&](const graph::PassLine& line) {
+    if (line.evaluation)
+      note(
+          fmt::format("pass {}: filtered MRR {:.4f}", line.version, line.evaluation->filtered.mrr));
+  });
+  MESHPLAN_CLI_TRY(const graph::RunAnswer answer, std::move(ran), flags.json);
+  if (flags.json)
+    print(to_document(answer, flags));
+  else
+    print(to_text(answer, flags));
+  if (answer.traffic_equal && answer.table_bytes <= answer.expected_table_bytes) return 0;
+  return fail(
+      {.kind = ErrorKind::check, .message = "what moved or was held is not what the plan says"},
+      false);
+}
+
+}  // namespace meshplan::cli

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `plan` of a graph workload: on GPUs, on a computer that was timed, where nothing fits.
+. "$(dirname "$0")/lib.sh"
+cat >"$work/graph.yaml" <<'YAML'
+entities: {node: {count: 86054151}}
+relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]
+dynamic_relations: true
+dynamic_relation_count: 14824
+edges: 304727650
+dimension: 100
+comparator: dot
+loss: softmax
+batch: 10000
+batch_negatives: 500
+uniform_negatives: 500
+epochs: 10
+YAML
+run 0 plan "$work/graph.yaml" 1xH200
+out_has "unpartitioned"
+out_has "limited by"
+out_has "storage_gb_per_s: assumed"
+narrow
+run 0 plan "$work/graph.yaml" 4xH200 --precision fp32,bf16 --json
+cp "$work/out" "$work/first"
+for key in '"schema": "meshplan.graph-plan/1"' '"out_of_memory"' '"epoch_time_s"' '"strategy"'; do out_has "$key"; done
+run 0 plan "$work/graph.yaml" 4xH200 --precision fp32,bf16 --json
+diff <(grep -v search_s "$work/first") <(grep -v search_s "$work/out") >/dev/null || problem "two runs differ"
+run 3 plan "$work/graph.yaml" 1x1xV100 --partitions 1
+out_has "no plan fits"
+run 2 plan "$work/graph.yaml" 1xH200 --order bata
+err_has "beta"
+run 2 plan "$work/graph.yaml" 1xH2000
+run 0 profile --device cpu --coarse --ranks 1 --out "$work/cpu.yaml"
+run 0 plan "$work/graph.yaml" "$work/cpu.yaml" --home storage --partitions 64
+out_has "64 partitions"
+sed -i 's/edges: 304727650/edges: 0/' "$work/graph.yaml"
+run 4 plan "$work/graph.yaml" 1xH200
+err_has "the size of the graph is not stated"
+cat >"$work/config.py" <<'PY'
+def get_torchbiggraph_config():
+    return dict(entities={"all": {"num_partitions": 4}},
+                relations=[{"name": "r", "lhs": "all", "rhs": "all", "operator": "complex_diagonal"}],
+                dynamic_relations=True, dimension=64, global_emb=False, checkpoint_path=there())
+PY
+run 0 import pbg "$work/config.py" -o "$work/imported.yaml"
+err_has "line 4: checkpoint_path: there()"
+out_has "4 partitions"
+sed -i 's/count: 0/count: 1000/; s/edges: 0/edges: 5000/; s/relation_count: 0/relation_count: 3/' "$work/imported.yaml"
+run 0 plan "$work/imported.yaml" 1xH200
+run 4 import pbg "$work/graph.yaml"
+finish

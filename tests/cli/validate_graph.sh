@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# `validate run` of a graph workload: trains, evaluates, moves what the plan says; resumes; refuses.
+. "$(dirname "$0")/lib.sh"
+awk 'BEGIN { for (i = 0; i < 2000; ++i) { g = i % 8; printf "n%d\tr%d\tn%d\n", g * 10 + i % 7, i % 3, g * 10 + (i * 3) % 10 } }' \
+  >"$work/train.tsv"
+head -50 "$work/train.tsv" >"$work/test.tsv"
+cat >"$work/graph.yaml" <<'YAML'
+entities: {node: {}}
+relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]
+dynamic_relations: true
+data: {train: [train.tsv], test: [test.tsv]}
+dimension: 8
+comparator: dot
+loss: softmax
+learning_rate: 0.1
+epochs: 3
+YAML
+run 0 validate run "$work/graph.yaml" --deterministic
+out_has "2,000 edges, 3 relations"
+out_has "all entities, realistic ties"
+narrow
+run 0 validate run "$work/graph.yaml" --partitions 4 --resident 2 --checkpoints "$work/state" --json
+for key in '"schema": "meshplan.graph-run/1"' '"traffic_equal": true' '"partition_loads": 7'; do
+  out_has "$key"
+done
+run 0 validate run "$work/graph.yaml" --partitions 4 --resident 2 --checkpoints "$work/state" --resume --epochs 4 --json
+out_has '"resumed_at": 3'
+run 4 validate run "$work/graph.yaml" --partitions 8 --resident 2 --checkpoints "$work/state" --resume
+err_has "another number of partitions"
+run 0 validate run "$work/graph.yaml" --partitions 4 --ranks 2 --order halving
+out_has "as planned"
+run 3 validate run "$work/graph.yaml" --partitions 8 --ranks 2 --order halving
+err_has "two partitions a rank"
+run 2 validate run "$work/graph.yaml" --order bata
+err_has "beta"
+printf 'n1\tr0\n' >>"$work/train.tsv"
+run 4 validate run "$work/graph.yaml"
+err_has "train.tsv:2001"
+sed -i 's/softmax/softmacks/' "$work/graph.yaml"
+run 4 validate run "$work/graph.yaml"
+err_has "softmax"
+finish

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of a chunk of edges against differences of its loss, for every operator, comparator and
+// loss.
+#include <cmath>
+
+#include "profiler/kernels/graph_chunk.hpp"
+#include "profiler/kernels/graph_rows.hpp"
+#include "tests/unit/catch.hpp"
+
+namespace meshplan::cpu {
+namespace {
+
+using graph::Comparator;
+using graph::Loss;
+using graph::Operator;
+
+constexpr int64_t kEdges = 3, kRows = 5, kCols = 4;
+
+struct Case {
+  ChunkModel model;
+  std::vector<float> x, y, rhs, lhs;
+  std::vector<int32_t> relations = {1, 0, 1};
+  std::vector<float> weights = {0.5F, 1, 2};
+  std::vector<uint8_t> loops = {0, 1, 0};
+  std::vector<int32_t> ids = {3, 7, 3, 5, 7};  // edges 0 and 2 have one answer
+  bool masked = false;
+  ChunkSpace space;
+
+  explicit Case(const ChunkModel& m, bool mask) : model(m), masked(mask) {
+    uint32_t state = 12345;
+    const auto fill = [&](std::vector<float>& v, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) {
+        state = state * 1664525U + 1013904223U;
+        v.push_back(static_cast<float>(state >> 8) / 8388608.0F - 1);
+      }
+    };
+    const int64_t p = graph::parameters_of(model.op, kCols);
+    fill(x, kRows * kCols);
+    fill(y, kRows * kCols);
+    fill(rhs, 2 * p);
+    fill(lhs, 2 * p);
+  }
+  bool mixed() const {
+    return model.dynamic && model.op != Operator::linear && model.op != Operator::affine;
+  }
+  double run(std::vector<float>& dx, std::vector<float>& dy, std::vector<float>& drhs,
+             std::vector<float>& dlhs) {
+    const int64_t p = graph::parameters_of(model.op, kCols);
+    dx.assign(x.size(), 0);
+    dy.assign(y.size(), 0);
+    drhs.assign(static_cast<size_t>(kEdges * p), 0);
+    dlhs = drhs;
+    Chunk chunk;
+    chunk.edges = kEdges;
+    chunk.lhs = chunk.rhs = kRows;
+    chunk.x = x.data();
+    chunk.y = y.data();
+    chunk.weights = weights.data();
+    chunk.scale = 1.5F;
+    chunk.loops = loops.data();
+    if (masked) chunk.x_ids = chunk.y_ids = ids.data();
+    chunk.rhs_params = rhs.data();
+    chunk.lhs_params = lhs.data();
+    chunk.relations = mixed() && p > 0 ? relations.data() : nullptr;
+    return chunk_gradient(model, chunk, space, {dx.data(), dy.data(), drhs.data(), dlhs.data()});
+  }
+};
+
+void check_gradients(const ChunkModel& model, bool masked = false) {
+  Case c(model, masked);
+  std::vector<float> dx, dy, drhs, dlhs, unused[4];
+  c.run(dx, dy, drhs, dlhs);
+  const auto slope = [&](float& value) {
+    const float kept = value, step = 2e-3F;
+    value = kept + step;
+    const double above = c.run(unused[0], unused[1], unused[2], unused[3]);
+    value = kept - step;
+    const double under = c.run(unused[0], unused[1], unused[2], unused[3]);
+    value = kept;
+    return (above - under) / (2 * static_cast<double>(step));
+  };
+  const auto near = [](double a, double b) { return std::fabs(a - b) < 2e-2 * (1 + std::fabs(b)); };
+  for (size_t i = 0; i < c.x.size(); ++i) CHECK(near(dx[i], slope(c.x[i])));
+  for (size_t i = 0; i < c.y.size(); ++i) CHECK(near(dy[i], slope(c.y[i])));
+  const auto p = static_cast<size_t>(graph::parameters_of(model.op, kCols));
+  const auto check_operator = [&](std::vector<float>& values, const std::vector<float>& gradient) {
+    for (size_t i = 0; i < p; ++i) {
+      double sum = gradient[i];
+      if (c.mixed()) sum = gradient[p + i];  // relation 0 is edge 1's alone
+      CHECK(near(sum, slope(values[i])));
+    }
+  };
+  check_operator(c.rhs, drhs);
+  if (model.dynamic) check_operator(c.lhs, dlhs);
+}
+
+TEST_CASE("gradients of every operator, on one side and on both") {
+  for (const Operator op : {Operator::none, Operator::diagonal, Operator::translation,
+                            Operator::complex_diagonal, Operator::linear, Operator::affine})
+    for (const bool dynamic : {false, true}) {
+      CAPTURE(graph::name_of(op), dynamic);
+      check_gradients({.op = op, .cols = kCols, .dynamic = dynamic});
+    }
+}
+
+TEST_CASE("gradients of every comparator and loss") {
+  for (const Comparator comparator :
+       {Comparator::dot, Comparator::cos, Comparator::l2, Comparator::squared_l2})
+    for (const Loss loss : {Loss::softmax, Loss::logistic, Loss::ranking})
+      for (const bool bias : {false, true}) {
+        CAPTURE(graph::name_of(comparator), graph::name_of(loss), bias);
+        check_gradients({.comparator = comparator,
+                         .loss = loss,
+                         .op = Operator::diagonal,
+                         .cols = kCols,
+                         .margin = 0.3F,
+                         .bias = bias,
+                         .dynamic = true});
+      }
+}
+
+TEST_CASE("gradients of N3, of one corrupted side, without negatives of the batch") {
+  check_gradients({.op = Operator::complex_diagonal, .cols = kCols, .n3 = 0.1F, .dynamic = true});
+  check_gradients({.op = Operator::diagonal, .cols = kCols, .n3 = 0.1F, .dynamic = true});
+  check_gradients({.op = Operator::diagonal, .cols = kCols, .corrupt_lhs = false});
+  check_gradients({.op = Operator::diagonal, .cols = kCols, .dynamic = true, .mask_batch = true});
+}
+
+TEST_CASE("gradients of the other end as a candidate, of masked answers") {
+  for (const Comparator comparator :
+       {Comparator::dot, Comparator::cos, Comparator::l2, Comparator::squared_l2})
+    for (const Loss loss : {Loss::softmax, Loss::logistic, Loss::ranking})
+      for (const bool dynamic : {false, true}) {
+        CAPTURE(graph::name_of(comparator), graph::name_of(loss), dynamic);
+        check_gradients({.comparator = comparator,
+                         .loss = loss,
+                         .op = Operator::complex_diagonal,
+                         .cols = kCols,
+                         .margin = 0.5F,  // no pair of these rows near the hinge's corner
+                         .dynamic = dynamic,
+                         .own = true},
+                        dynamic);
+      }
+  check_gradients({.op = Operator::none, .cols = kCols, .bias = true, .own = true});
+  check_gradients({.op = Operator::diagonal, .cols = kCols, .corrupt_rhs = false, .own = true},
+                  true);
+}
+
+TEST_CASE("losses by hand") {
+  // Scores 1 (right), 0, 2 and their losses; N = 3 candidates.
+  std::vector<float> s = {1, 0, 2};
+  LossRows rows;
+  rows.loss = Loss::softmax;
+  CHECK(loss_gradient(rows, 1, 3, s.data()) ==
+        Approx(-1 + std::log(std::exp(1.0) + 1 + std::exp(2.0))));
+  s = {1, 0, 2};
+  rows.loss = Loss::logistic;
+  CHECK(loss_gradient(rows, 1, 3, s.data()) ==
+        Approx(std::log1p(std::exp(-1.0)) + (std::log(2.0) + std::log1p(std::exp(2.0))) / 3));
+  s = {1, 0, 2};
+  rows.loss = Loss::ranking;
+  rows.margin = 0.5F;
+  CHECK(loss_gradient(rows, 1, 3, s.data()) == Approx(1.5));
+  CHECK(s == std::vector<float>{-1, 0, 1});
+  // The answer once more in column 1, the other end in column 2: e^1 and e^2, then e^1 alone.
+  const int32_t ids[] = {4, 4};
+  uint8_t loop = 0;
+  rows = {.ids = ids, .own = true, .loops = &loop};
+  s = {1, 0, 2};
+  CHECK(loss_gradient(rows, 1, 3, s.data()) ==
+        Approx(-1 + std::log(std::exp(1.0) + std::exp(2.0))));
+  loop = 1;
+  s = {1, 0, 2};
+  CHECK(loss_gradient(rows, 1, 3, s.data()) == Approx(0).margin(1e-6));
+}
+
+TEST_CASE("row-wise Adagrad by hand") {
+  // Mean of squares (9 + 16) / 2 = 12.5: step 0.1 / sqrt(12.5).
+  float row[] = {1, 1}, sum = 0;
+  const float g[] = {3, -4};
+  row_adagrad(2, g, 0.1F, 0, row, &sum);
+  CHECK(sum == Approx(12.5));
+  CHECK(row[0] == Approx(1 - 0.3 / std::sqrt(12.5)));
+  CHECK(row[1] == Approx(1 + 0.4 / std::sqrt(12.5)));
+  row_adagrad(2, g, 0, 0.5F, row, &sum);
+  CHECK(row[0] * row[0] + row[1] * row[1] == Approx(0.25));
+}
+
+}  // namespace
+}  // namespace meshplan::cpu

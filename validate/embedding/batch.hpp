@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// How is one batch of edges trained? Chunks with their candidates, gradients, one step of every row
+// that was touched.
+//
+// A batch gives the same result with any number of workers: chunks read the tables as they are
+// before the batch, and every row sums its gradients in one order. Several BatchTrainers on the
+// same tables at once are Hogwild (Niu et al., arXiv 1106.5730): fast, and not reproducible.
+#pragma once
+#include <span>
+
+#include "profiler/kernels/graph_chunk.hpp"
+#include "profiler/kernels/workers.hpp"
+#include "validate/embedding/graph.hpp"
+#include "validate/embedding/row_merge.hpp"
+#include "validate/embedding/table.hpp"
+
+namespace meshplan::graph {
+
+/// The loaded partition of one side.
+struct SidePart {
+  Table* table = nullptr;
+  int64_t first = 0;                   ///< entity index of its first entity
+  int64_t count = 0;                   ///< entities in it
+  const Features* features = nullptr;  ///< of featurised types; the table holds features then
+};
+
+/// Places in `edges` of the batch's edges; all of one relation unless batches mix relations.
+struct Batch {
+  const Edges* edges = nullptr;
+  std::span<const int32_t> places;
+  SidePart lhs, rhs;
+  uint64_t key = 0;  ///< of the uniform negatives
+};
+
+class BatchTrainer {
+ public:
+  BatchTrainer(const Workload& workload, SharedParameters& parameters, cpu::Workers& workers);
+
+  /// Loss summed over the edges, N3 with it.
+  double train(const Batch& batch);
+
+ private:
+  struct Side {
+    SidePart part;
+    int type = 0;
+    int64_t candidates = 0;      ///< uniform ones of a chunk
+    std::vector<int32_t> ids;    ///< entities in the partition, chunk after chunk
+    std::vector<int64_t> first;  ///< place of a chunk's first in ids
+    float* gradient = nullptr;   ///< [ids, D]
+  };
+  struct Space {
+    cpu::ChunkSpace chunk;
+    std::vector<float> x, y, row;
+  };
+
+  void draw(const Batch& batch, Side& side, bool right, uint64_t stream);
+  double run_chunk(const Batch& batch, int64_t chunk, Space& space);
+  void gather(const Side& side, int64_t chunk, int64_t count, std::vector<float>& out) const;
+  void update_rows(Side& side, const Side* also);
+  void update_parameters(ParameterTable& table, const std::vector<float>& gradient, int64_t rows,
+                         std::span<const int32_t> relations, double rate);
+  void update_global(const Side& side);
+
+  const Workload& w_;
+  SharedParameters& parameters_;
+  cpu::Workers& workers_;
+  bool mixed_;
+  int64_t chunk_edges_;
+  size_t type_ = 0;       ///< relation type of the batch
+  int32_t relation_ = 0;  ///< row of its operator where the batch has one relation
+  int64_t chunks_ = 0;
+  Side lhs_, rhs_;
+  std::vector<float> gradient_, rhs_gradient_, lhs_gradient_, weights_, shared_;
+  std::vector<int32_t> relations_;
+  std::vector<uint8_t> loops_;
+  std::vector<double> loss_;
+  std::vector<Space> spaces_;  ///< by worker
+  RowMerge merge_, parameter_merge_;
+};
+
+}  // namespace meshplan::graph

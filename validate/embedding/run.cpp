@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "validate/embedding/run.hpp"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+
+#include "profiler/comm/thread_world.hpp"
+#include "validate/embedding/export.hpp"
+
+namespace meshplan::graph {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// A folder that lasts as long as the run.
+class TemporaryFolder {
+ public:
+  static Result<TemporaryFolder> make() {
+    std::string name = (std::filesystem::temp_directory_path() / "meshplan-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr)
+      return Diagnostic{.kind = ErrorKind::input,
+                        .message = "cannot make a temporary folder",
+                        .where = name,
+                        .hint = "--checkpoints FOLDER"};
+    TemporaryFolder out;
+    out.path_ = name;
+    return out;
+  }
+  TemporaryFolder() = default;
+  TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryFolder& operator=(TemporaryFolder&& other) noexcept {
+    std::swap(path_, other.path_);
+    return *this;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+/// Figures of all ranks: sums of work, the largest of times and peaks.
+Status gather(World& world, PassReport& report) {
+  if (world.size() == 1) return Done{};
+  std::vector<int> everyone;
+  for (int r = 0; r < world.size(); ++r) everyone.push_back(r);
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, world.group(everyone, "report"));
+  Traffic& t = report.traffic;
+  int64_t* counts[] = {&report.edges,   &t.loads, &t.stores,     &t.loaded_bytes,
+                       &t.stored_bytes, &t.sends, &t.sent_bytes, &t.synchronised_bytes};
+  std::vector<double> sums = {report.loss};
+  for (const int64_t* count : counts) sums.push_back(static_cast<double>(*count));
+  MESHPLAN_CHECK(all->all_reduce(sums.data(), static_cast<int64_t>(sums.size())));
+  report.loss = sums[0];
+  for (size_t i = 0; i < std::size(counts); ++i) *counts[i] = static_cast<int64_t>(sums[i + 1]);
+  double most[] = {report.seconds, report.train_s, report.wait_s,
+                   static_cast<double>(report.peak_table_bytes)};
+  MESHPLAN_CHECK(all->all_reduce(most, 4, ReduceOp::max));
+  report.seconds = most[0];
+  report.train_s = most[1];
+  report.wait_s = most[2];
+  report.peak_table_bytes = static_cast<int64_t>(most[3]);
+  return Done{};
+}
+
+Status barrier(World& world) {
+  if (world.size() == 1) return Done{};
+  std::vector<int> everyone;
+  for (int r = 0; r < world.size(); ++r) everyone.push_back(r);
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, world.group(everyone, "checkpoint"));
+  return all->barrier();
+}
+
+/// Tables of all types where every partition is in memory and there is only one.
+std::vector<const Table*> resident_tables(const Workload& w, const RankTrainer& trainer) {
+  std::vector<const Table*> out;
+  for (size_t t = 0; t < w.entities.size(); ++t) out.push_back(&trainer.tables(0)[t]);
+  return out;
+}
+
+int64_t largest_resident() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+}  // namespace
+
+Result<std::vector<Table>> whole_tables(const PartitionStore& store, const Workload& w,
+                                        int64_t version) {
+  std::vector<Table> out;
+  const std::vector<int64_t> parts = partitions_by_type(w, store.partitions());
+  for (size_t t = 0; t < w.entities.size(); ++t) {
+    const EntityType& type = w.entities[t];
+    out.emplace_back(type.featurized() ? type.features : type.count, w.dimension);
+  }
+  const auto take = [&](int partition) -> Status {
+    MESHPLAN_TRY(const Tables tables, store.load(partition, version));
+    size_t k = 0;
+    for (size_t t = 0; t < out.size(); ++t) {
+      if ((parts[t] > 1 || store.partitions() == 1) != (partition >= 0)) continue;
+      const Table& from = tables[k++];
+      const int64_t first =
+          partition < 0 ? 0 : first_of(partition, store.partitions(), out[t].rows);
+      std::copy_n(from.values(), from.rows * from.cols, out[t].values() + first * from.cols);
+      std::copy_n(from.sums(), from.rows, out[t].sums() + first);
+    }
+    return Done{};
+  };
+  for (int p = 0; p < store.partitions(); ++p) MESHPLAN_CHECK(take(p));
+  if (bytes_unpartitioned(w, store.partitions()) > 0) MESHPLAN_CHECK(take(-1));
+  return out;
+}
+
+Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
+                           const Buckets& buckets, const RunOptions& options,
+                           const Progress& progress) {
+  const GraphPlan& plan = options.plan;
+  MESHPLAN_TRY(const GraphProgram program, lower(
+                                               w, plan,
+                                               [&](const BucketId& b) {
+                                                 return buckets.end(b.first, b.second) -
+                                                        buckets.first(b.first, b.second);
+                                               },
+                                               options.seed));
+  MESHPLAN_TRY(const PartitionStore store,
+               PartitionStore::open(w, options.folder, plan.partitions, options.seed,
+                                    options.threads.threads));
+  RunAnswer answer;
+  answer.workload = w;
+  answer.plan = plan;
+  int64_t version = 0;
+  if (options.resume) {
+    MESHPLAN_TRY(version, store.current());
+  }
+  if (world.rank() == 0) store.clean(version);
+  MESHPLAN_CHECK(barrier(world));
+  answer.resumed_at = version;
+  for (int r = 0; r < plan.ranks; ++r) {
+    answer.expected.add(expected_traffic(program, r));
+    answer.expected_table_bytes =
+        std::max(answer.expected_table_bytes, expected_table_bytes(w, program, r));
+  }
+  MESHPLAN_TRY(SharedParameters parameters, store.load_parameters(version));
+  RankTrainer trainer({&w, &graph, &buckets, &store, &program, options.threads, options.seed},
+                      parameters, world);
+  MESHPLAN_CHECK(trainer.load_resident(version));
+  const int64_t last = w.epochs * w.passes_per_epoch;
+  const bool moves = plan.home != Home::memory || plan.ranks > 1;
+  const bool in_memory = !moves && plan.partitions == 1;
+  const Edges* asked = options.evaluate_on == "test"    ? &graph.test
+                       : options.evaluate_on == "valid" ? &graph.valid
+                                                        : nullptr;
+  const std::vector<const Edges*> known = {&graph.train, &graph.valid, &graph.test};
+  for (; version < last; ++version) {
+    MESHPLAN_TRY(PassReport report, trainer.pass(version));
+    const bool due = moves || version + 1 == last ||
+                     (options.save_every > 0 && (version + 1) % options.save_every == 0);
+    if (due) {
+      // Partitions that move are on the disk already.
+      if (world.rank() == 0) {
+        MESHPLAN_CHECK(trainer.save_resident(version + 1));
+        MESHPLAN_CHECK(store.save_parameters(parameters, version + 1));
+      }
+      MESHPLAN_CHECK(barrier(world));
+      if (world.rank() == 0) MESHPLAN_CHECK(store.commit(version + 1));
+      MESHPLAN_CHECK(barrier(world));
+    }
+    MESHPLAN_CHECK(gather(world, report));
+    PassLine line{version, report, {}};
+    answer.traffic_equal = answer.traffic_equal && report.traffic == answer.expected;
+    answer.table_bytes = std::max(answer.table_bytes, report.peak_table_bytes);
+    const int64_t epoch = (version + 1) / w.passes_per_epoch;
+    const bool between = options.evaluate_every > 0 && (version + 1) % w.passes_per_epoch == 0 &&
+                         epoch % options.evaluate_every == 0 && version + 1 < last;
+    if (world.rank() == 0 && between && asked != nullptr && asked->size() > 0 && in_memory)
+      line.evaluation = evaluate(w, graph, resident_tables(w, trainer), parameters, *asked, known,
+                                 options.evaluate);
+    if (world.rank() == 0 && progress) progress(line);
+    answer.passes.push_back(std::move(line));
+  }
+  answer.resident_bytes = largest_resident();
+  const bool evaluated = asked != nullptr && asked->size() > 0;
+  const bool exported = !options.export_tsv.empty() || !options.export_npy.empty();
+  if (world.rank() != 0 || (!evaluated && !exported)) return answer;
+  std::vector<Table> whole;
+  std::vector<const Table*> tables;
+  if (in_memory) {
+    tables = resident_tables(w, trainer);
+  } else {
+    MESHPLAN_TRY(whole, whole_tables(store, w, version));
+    for (const Table& table : whole) tables.push_back(&table);
+  }
+  if (evaluated) {
+    const auto start = Clock::now();
+    answer.evaluation = evaluate(w, graph, tables, parameters, *asked, known, options.evaluate);
+    answer.evaluate_s = since(start);
+  }
+  const Trained trained{w, graph, tables, parameters};
+  if (!options.export_tsv.empty()) MESHPLAN_CHECK(export_tsv(trained, options.export_tsv));
+  if (!options.export_npy.empty()) MESHPLAN_CHECK(export_npy(trained, options.export_npy));
+  return answer;
+}
+
+Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const Progress& progress) {
+  RunOptions options = given;
+  TemporaryFolder temporary;
+  if (options.folder.empty()) {
+    MESHPLAN_TRY(temporary, TemporaryFolder::make());
+    options.folder = temporary.path();
+  }
+  MESHPLAN_CHECK(check_plan(workload, options.plan));
+  const auto start = Clock::now();
+  MESHPLAN_TRY(Graph graph, import_graph(workload, {options.threads.threads, options.seed}));
+  const int64_t read = graph.train.size() + graph.valid.size() + graph.test.size();
+  const double import_s = since(start);
+  const Workload w = with_counts(workload, graph);
+  MESHPLAN_CHECK(check(w, workload.name));
+  // The filter of an evaluation asks for the edges again; else they live in their buckets only.
+  const bool filtered = options.evaluate_on != "none" && graph.test.size() + graph.valid.size() > 0;
+  Edges train = filtered ? graph.train : std::move(graph.train);
+  const Buckets buckets =
+      into_buckets(w, graph, std::move(train), partitions_by_type(w, options.plan.partitions));
+  RunAnswer answer;
+  const Status status = run_ranks(options.plan.ranks, options.world, [&](World& world) -> Status {
+    MESHPLAN_TRY(RunAnswer own, run_rank(world, w, graph, buckets, options, progress));
+    if (world.rank() == 0) answer = std::move(own);
+    return Done{};
+  });
+  if (!status.ok()) return status.error();
+  answer.import_s = import_s;
+  answer.imported_edges = read;
+  return answer;
+}
+
+}  // namespace meshplan::graph

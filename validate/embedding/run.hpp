@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Train a graph workload here: import, all passes with checkpoints, evaluation; what was counted
+// against what the program says.
+#pragma once
+#include <optional>
+
+#include "profiler/comm/world.hpp"
+#include "validate/embedding/evaluate.hpp"
+#include "validate/embedding/import.hpp"
+#include "validate/embedding/rank_train.hpp"
+
+namespace meshplan::graph {
+
+struct RunOptions {
+  GraphPlan plan;
+  ThreadMode threads;
+  uint64_t seed = 1;
+  std::string folder;      ///< of partitions and checkpoints; empty: a temporary one
+  int64_t save_every = 1;  ///< passes between checkpoints of what stays in memory; 0: never
+  bool resume = false;
+  EvaluateOptions evaluate;
+  std::string evaluate_on = "test";    ///< "test", "valid" or "none"
+  int64_t evaluate_every = 0;          ///< epochs; 0: after the last one
+  std::string export_tsv, export_npy;  ///< folders; empty: not wanted
+  WorldOptions world;
+};
+
+struct PassLine {
+  int64_t version = 0;
+  PassReport report;  ///< summed over ranks; seconds and peak: the largest
+  std::optional<Evaluation> evaluation;
+};
+
+struct RunAnswer {
+  Workload workload;  ///< with counts
+  GraphPlan plan;
+  double import_s = 0;
+  int64_t imported_edges = 0;
+  int64_t resumed_at = 0;
+  std::vector<PassLine> passes;
+  Traffic expected;  ///< of one pass, all ranks
+  bool traffic_equal = true;
+  int64_t expected_table_bytes = 0, table_bytes = 0;  ///< of the fullest rank
+  std::optional<Evaluation> evaluation;
+  double evaluate_s = 0;
+  int64_t resident_bytes = 0;  ///< largest of the process, as the system counts it
+};
+
+/// Called after every pass, on rank 0.
+using Progress = std::function<void(const PassLine&)>;
+
+/// On threads of this process. Errors: those of files and of the plan.
+Result<RunAnswer> run(const Workload& workload, const RunOptions& options,
+                      const Progress& progress);
+
+/// The same as one rank of several processes; the answer is rank 0's.
+Result<RunAnswer> run_rank(World& world, const Workload& workload, const Graph& graph,
+                           const Buckets& buckets, const RunOptions& options,
+                           const Progress& progress);
+
+/// Whole tables by entity type, from a checkpoint or from memory.
+Result<std::vector<Table>> whole_tables(const PartitionStore& store, const Workload& workload,
+                                        int64_t version);
+
+}  // namespace meshplan::graph
