@@ -168,11 +168,12 @@ std::string to_text(const GraphReport& r) {
   const Funnel& f = r.answer.funnel;
   int64_t refused = 0;
   for (const auto& [rule, n] : f.refused) refused += n;
-  out += fmt::format(
-      "searched   {} plans visited: {} refused by a rule, {} out of memory, {} slower by their "
-      "lower bound, {} priced\n",
+  const std::string funnel = fmt::format(
+      "{} plans visited: {} refused by a rule, {} out of memory, {} slower by their lower bound, "
+      "{} priced",
       grouped(f.visited), grouped(refused), grouped(f.out_of_memory), grouped(f.bounded),
       grouped(f.priced));
+  out += "searched   " + report::wrapped(funnel, 11) + '\n';
   if (r.assumed.empty()) return out;
   out += "assumed\n";
   for (const std::string& line : r.assumed) out += "  - " + report::wrapped(line, 4) + '\n';
