@@ -125,6 +125,8 @@ Result<report::Question> resolve(const InputFlags& flags) {
     q.trainer = std::move(file.trainer);
     q.batch = file.batch;
     q.compute = file.plan.compute;
+    // A plan that is searched in its place accumulates gradients as it does.
+    q.trainer.gradient = q.trainer.gradient_bf16 = file.plan.gradient;
     q.plan = std::move(file.plan);
   } else {
     MESHPLAN_CHECK(read_machine(flags, q));

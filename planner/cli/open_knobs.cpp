@@ -110,11 +110,11 @@ Knobs knobs_of(const SearchQuestion& q, const PlanFlags& flags, const Plan& plan
     knobs.recompute = recompute_choices(q);
   knobs.states = {
       {plan.zero, plan.reshard_after_forward, plan.dp_replicate, plan.optimizer_offload}};
-  if (open(q.zero.open() && plan.dp() > 1, "zero")) {
+  if (open(q.zero.open() && plan.dp() * plan.cp > 1, "zero")) {
     SearchQuestion narrow = q;
     if (!q.optimizer_offload) narrow.optimizer_offload = false;
     narrow.dp_shard.values = {plan.dp_shard};
-    knobs.states = state_choices(narrow, plan.dp());
+    knobs.states = state_choices(narrow, plan.dp(), plan.cp);
     if (knobs.states.empty()) knobs.states = {{0, true, plan.dp_replicate, false}};
   }
   knobs.cp_kinds = {plan.cp_kind};

@@ -67,6 +67,12 @@ int run_plan(const Arguments& arguments) {
 
   MESHPLAN_CLI_TRY(const report::Question question, resolve(inputs), inputs.json);
   MESHPLAN_CLI_TRY(SearchQuestion search_for, search_question(question, axes), inputs.json);
+  if (question.plan && search_for.micro_batch.open()) {
+    // The plan's own micro-batch is among those of its search, power of two or not.
+    for (int64_t size = 1; size <= question.batch.global_sequences; size *= 2)
+      search_for.micro_batch.values.push_back(size);
+    search_for.micro_batch.values.push_back(question.plan->micro_batch);
+  }
   MESHPLAN_CLI_TRY(const int64_t top_k, whole_number(top, "--top"), inputs.json);
   search_for.top_k = static_cast<int>(std::min<int64_t>(top_k, 10'000));
   search_for.bounds = !no_bounds;

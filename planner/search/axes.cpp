@@ -149,11 +149,11 @@ std::vector<ScheduleChoice> schedule_choices(const SearchQuestion& question, int
   return result;
 }
 
-std::vector<StateChoice> state_choices(const SearchQuestion& question, int dp) {
+std::vector<StateChoice> state_choices(const SearchQuestion& question, int dp, int cp) {
   std::vector<StateChoice> result;
   const bool may_offload = question.trainer.optimizer_offload;
   for (int zero = 0; zero <= 3; ++zero) {
-    if (!question.zero.allows(zero) || (dp == 1 && zero > 0 && question.zero.open())) continue;
+    if (!question.zero.allows(zero) || (dp * cp == 1 && zero > 0 && question.zero.open())) continue;
     for (const int64_t copies : divisors(dp)) {
       if ((copies & (copies - 1)) != 0 || !question.dp_shard.allows(dp / copies)) continue;
       if (copies > 1 && (zero == 0 || copies == dp)) continue;

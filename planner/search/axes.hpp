@@ -36,14 +36,14 @@ struct ScheduleChoice {
 std::vector<ScheduleChoice> schedule_choices(const SearchQuestion& question, int pp,
                                              int64_t micro_batches);
 
-/// How parameters and states are laid out over dp ranks. The last level.
+/// How parameters and states are laid out over dp x cp ranks, in dp copies at most. The last level.
 struct StateChoice {
   int zero = 0;
   bool reshard = true;
   int replicate = 1;
   bool offload = false;
 };
-std::vector<StateChoice> state_choices(const SearchQuestion& question, int dp);
+std::vector<StateChoice> state_choices(const SearchQuestion& question, int dp, int cp);
 
 /// Micro-batch sizes: powers of two that divide the sequences of one rank.
 std::vector<int> micro_batch_choices(const SearchQuestion& question, int64_t sequences_per_rank);

@@ -58,7 +58,7 @@ const PassChoice* enumerated(const SearchQuestion& question, const std::vector<P
             [&](const ScheduleChoice& c) {
               return c.kind == plan.schedule && c.vpp == plan.vpp && c.group == plan.schedule_group;
             }) &&
-      among(state_choices(question, static_cast<int>(dp)), [&](const StateChoice& c) {
+      among(state_choices(question, static_cast<int>(dp), plan.cp), [&](const StateChoice& c) {
         return c.zero == plan.zero && c.reshard == plan.reshard_after_forward &&
                c.replicate == plan.dp_replicate && c.offload == plan.optimizer_offload;
       });

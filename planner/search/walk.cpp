@@ -133,7 +133,7 @@ void Walk::visit_all(Plan& plan, const Stages& stages, double bound,
 void Walk::below(Plan& plan, const std::vector<RecomputeChoice>& recompute) {
   const int64_t micro_batches = question_.batch.micro_batches(plan);
   const int dp = plan.dp();
-  const auto states = state_choices(question_, dp);
+  const auto states = state_choices(question_, dp, plan.cp);
   if (states.empty()) return;
   const auto all_states = static_cast<int64_t>(states.size());
   Legality legality;

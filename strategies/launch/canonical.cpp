@@ -61,7 +61,7 @@ Plan canonical(const Model& model, Plan p) {
     p.dp_shard = p.dp();
     p.dp_replicate = 1;
   }
-  if (p.dp() == 1) p.zero = 0;
+  if (p.dp() * p.cp == 1) p.zero = 0;  // context parallel ranks share the states, too
   if (p.zero < 3) p.reshard_after_forward = true;
   if (p.recompute != Recompute::selective) p.recompute_modules = 0;
   p.recompute_modules &= modules_of(model);

@@ -1,12 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Gives a configuration to the parser and validator of its own trainer, without a GPU.
+"""Gives configurations to the parser and validator of their own trainer, without a GPU.
 
-usage: validate.py TRAINER FILE WORLD   (exit 0: accepted, 1: refused, 6: the trainer is not there)
-Environment: MEGATRON, BRIDGE, TORCHTITAN, NANOTRON: checkouts to use in the place of what is
-installed. Process groups are torch's fake ones; only what asks a GPU or Transformer Engine for
-itself is replaced, by a Hopper with everything installed.
+usage: validate.py TRAINER < list     a line of the list: FILE WORLD
+Prints for each line FILE, a tab, and "accepted", "refused: why", or "absent: what" where the trainer is not there.
+Environment: MEGATRON, BRIDGE, TORCHTITAN, NANOTRON: checkouts to use in the place of what is installed. The trainer is
+imported once, each file is judged in a process of its own. Process groups are torch's fake ones; only what asks a GPU
+or Transformer Engine for itself is replaced, by a Hopper with everything installed; packages that cannot be installed
+without a GPU are replaced by inert ones (STUBS).
 """
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import json
 import logging
 import os
@@ -24,15 +30,109 @@ def use(variable, sub=""):
         sys.path.insert(0, os.path.join(os.environ[variable], sub))
 
 
-def hopper(world):
-    """No GPU is here: say what a Hopper would, and form groups without anybody on the other side."""
-    import torch
+class Inert:
+    """Stands for anything in a package that is not there: called, subscripted, used as a base or a decorator."""
 
-    torch.cuda.get_device_capability = lambda *a, **k: (9, 0)
-    torch.cuda.device_count = lambda: 8
-    os.environ.update(WORLD_SIZE=str(world), RANK="0", LOCAL_RANK="0", LOCAL_WORLD_SIZE="8")
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Inert(f"{self._name}.{name}")
+
+    def __call__(self, *args, **kwargs):
+        return args[0] if len(args) == 1 and callable(args[0]) and not kwargs else Inert(f"{self._name}()")
+
+    def __mro_entries__(self, bases):
+        return ()
+
+    def __getitem__(self, key):
+        return self
+
+    def __iter__(self):
+        return iter(())
+
+    def __or__(self, other):
+        return object
+
+    __ror__ = __or__
+
+
+def inert(name):
+    if name.rsplit(".", 1)[-1].startswith("__"):
+        raise AttributeError(name)
+    return Inert(name)
+
+
+class InertPackages(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def __init__(self, roots):
+        self.roots = roots
+
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in self.roots:
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        module = types.ModuleType(spec.name)
+        module.__version__ = "99.0"
+        module.__getattr__ = lambda name: inert(f"{spec.name}.{name}")
+        return module
+
+    def exec_module(self, module):
+        pass
+
+
+# What each trainer imports although it takes a GPU to install it.
+STUBS = {"nanotron": ["flash_attn", "grouped_gemm", "functorch"],
+         "megatron-bridge": ["transformer_engine", "modelopt", "megatron_energon", "mamba_ssm", "causal_conv1d",
+                             "nvidia_resiliency_ext", "flash_attn", "nemo_run", "diffusers", "qwen_vl_utils",
+                             "open_clip", "wandb", "timm", "peft", "fla", "emerging_optimizers", "imageio",
+                             "torchvision", "librosa", "soundfile", "easydict", "ftfy", "decord"]}
+
+IMPORTS = {
+    "megatron-lm": ["megatron.training.arguments", "megatron.core.parallel_state"],
+    "torchtitan": ["torchtitan.config", "torchtitan.distributed", "torchtitan.models.llama3",
+                   "torchtitan.models.deepseek_v3", "torch.distributed.pipelining.schedules"],
+    "nanotron": ["nanotron.config"],
+    "accelerate": ["accelerate.commands.launch", "accelerate.commands.config.config_args",
+                   "accelerate.parallelism_config"],
+    "deepspeed": ["deepspeed.runtime.config"],
+    "megatron-bridge": ["megatron.bridge", "megatron.bridge.training.config", "run_recipe"],
+}
+
+
+def prepare(trainer):
+    """Imports the trainer, of which one process serves all files."""
+    sys.meta_path.append(InertPackages([r for r in STUBS.get(trainer, []) if not importlib.util.find_spec(r)]))
+    if trainer in ("megatron-lm", "torchtitan", "megatron-bridge"):
+        import torch
+        import torch.testing._internal.distributed.fake_pg  # noqa: F401
+
+        torch.cuda.get_device_capability = lambda *a, **k: (9, 0)
+        torch.cuda.device_count = lambda: 8
+    if trainer in ("megatron-lm", "megatron-bridge"):
+        use("MEGATRON")
+    if trainer == "megatron-bridge":
+        use("BRIDGE", "src")
+        use("BRIDGE", "scripts/training")
+    if trainer == "torchtitan":
+        use("TORCHTITAN")
+    if trainer == "nanotron":
+        use("NANOTRON", "src")
+    if trainer == "deepspeed":
+        sys.modules.setdefault("hjson", json)
+    for name in IMPORTS[trainer]:
+        importlib.import_module(name)
+
+
+def form_groups(world):
+    """Groups without anybody on the other side."""
+    import torch
     from torch.testing._internal.distributed.fake_pg import FakeStore
 
+    os.environ.update(WORLD_SIZE=str(world), RANK="0", LOCAL_RANK="0", LOCAL_WORLD_SIZE="8")
     torch.distributed.init_process_group("fake", rank=0, world_size=world, store=FakeStore())
     new_group = torch.distributed.new_group
     torch.distributed.new_group = lambda *a, **k: new_group(*a, **{**k, "backend": "fake"})
@@ -47,12 +147,11 @@ def shell_array(path, *variables):
 
 
 def megatron_lm(path, world):
-    use("MEGATRON")
     os.environ.pop("CUDA_DEVICE_MAX_CONNECTIONS", None)
     (connections,), flags = shell_array(path, "CUDA_DEVICE_MAX_CONNECTIONS")
     if connections:
         os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = connections
-    hopper(world)
+    form_groups(world)
     from megatron.core import parallel_state
     from megatron.core.models.common.embeddings import rope_utils
     from megatron.core.num_microbatches_calculator import init_num_microbatches_calculator
@@ -77,8 +176,7 @@ def megatron_lm(path, world):
 
 
 def torchtitan(path, world):
-    use("TORCHTITAN")
-    hopper(world)
+    form_groups(world)
     if path.endswith(".toml"):
         from torchtitan.config import ConfigManager
 
@@ -86,7 +184,6 @@ def torchtitan(path, world):
         check_titan_02(config, world)
         return
     import dataclasses
-    import importlib.util
 
     spec = importlib.util.spec_from_file_location("plan_module", path)
     module = importlib.util.module_from_spec(spec)
@@ -173,7 +270,6 @@ def titan_02_stages(dims, parallelism, model):
 
 
 def nanotron(path, world):
-    use("NANOTRON", "src")
     from nanotron.config import get_config_from_file
 
     config = get_config_from_file(path)
@@ -210,7 +306,6 @@ def accelerate(path, world):
 
 
 def deepspeed(path, world):
-    sys.modules.setdefault("hjson", json)
     from deepspeed.runtime import config as module
 
     data = json.load(open(path))
@@ -221,9 +316,9 @@ def deepspeed(path, world):
     module.dist = types.SimpleNamespace(get_rank=lambda *a: 0, get_world_size=lambda *a: world // tp,
                                         is_initialized=lambda: False)
     config = module.DeepSpeedConfig(data)
-    for size in (config.zero_config.zero_hpz_partition_size, config.zero_config.mics_shard_size):
-        if size > 1 and world // tp % size:  # utils/groups.py, runtime/zero/mics_utils.py
-            raise ValueError(f"{world // tp} ranks in groups of {size}")
+    size = config.zero_config.zero_hpz_partition_size
+    if size > 1 and world // tp % size:  # utils/groups.py
+        raise ValueError(f"{world // tp} ranks in groups of {size}")
 
 
 def hf_config(name):
@@ -243,14 +338,11 @@ def hf_config(name):
 
 
 def megatron_bridge(path, world):
-    use("MEGATRON")
-    use("BRIDGE", "src")
-    use("BRIDGE", "scripts/training")
     os.environ.pop("CUDA_DEVICE_MAX_CONNECTIONS", None)
     (connections,), words = shell_array(path, "CUDA_DEVICE_MAX_CONNECTIONS")
     if connections:
         os.environ["CUDA_DEVICE_MAX_CONNECTIONS"] = connections
-    hopper(world)
+    form_groups(world)
     import run_recipe
     from megatron.bridge import AutoBridge
     from megatron.bridge.training.config import runtime_config_update
@@ -265,20 +357,34 @@ def megatron_bridge(path, world):
     recipe.validate()
 
 
-def main():
-    trainer, path, world = sys.argv[1], os.path.abspath(sys.argv[2]), int(sys.argv[3])
-    output = sys.stdout
-    sys.stdout = open(os.devnull, "w")  # the trainers are talkative
+def verdict(trainer, path, world):
     try:
-        globals()[trainer.replace("-", "_")](path, world)
-    except ModuleNotFoundError as error:
-        print(f"absent: {error}", file=output)
-        sys.exit(6)
+        globals()[trainer.replace("-", "_")](os.path.abspath(path), world)
     except (Exception, SystemExit) as error:  # argparse leaves by SystemExit
         words = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"refused: {words[:160]}", file=output)
-        sys.exit(1)
-    print("accepted", file=output)
+        return f"refused: {words[:160]}"
+    return "accepted"
+
+
+def main():
+    trainer = sys.argv[1]
+    out = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the trainers are talkative
+    absent = ""
+    try:
+        prepare(trainer)
+    except ImportError as error:
+        absent = f"absent: {error}"
+    for line in sys.stdin:
+        path, world = line.split()
+        if absent:
+            os.write(out, f"{path}\t{absent}\n".encode())
+            continue
+        child = os.fork()
+        if child == 0:
+            os.write(out, f"{path}\t{verdict(trainer, path, int(world))}\n".encode())
+            os._exit(0)
+        os.waitpid(child, 0)
 
 
 main()

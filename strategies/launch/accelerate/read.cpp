@@ -39,7 +39,7 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
       static_cast<int>(others > 0 ? std::max<int64_t>(1, config.job.gpus() / others) : 1);
   p.dp_replicate = meshed ? size("dp_replicate") : 1;
   p.dp_shard = meshed ? size("dp_shard") : dp;
-  p.zero = fsdp && p.dp_shard > 1 ? 3 : 0;
+  p.zero = fsdp && p.dp_shard * p.cp > 1 ? 3 : 0;
   const std::string strategy = s.text("fsdp_config.fsdp_sharding_strategy", "FULL_SHARD");
   const bool kept = strategy == "SHARD_GRAD_OP" || strategy == "2";
   p.reshard_after_forward = s.boolean("fsdp_config.fsdp_reshard_after_forward", !kept);

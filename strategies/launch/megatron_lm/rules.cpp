@@ -218,6 +218,12 @@ void positions(const Config& c, Report& r) {
           fmt::format("{}", sequence));
 }
 
+void one_batch(const Config& c, Report& r) {
+  if (c.settings.has("--step-batch-size-schedule") && c.settings.has("--global-batch-size"))
+    r.add("--step-batch-size-schedule", "the batch is said twice: as a schedule and as a number",
+          "--global-batch-size alone");
+}
+
 void iterations(const Config& c, Report& r) {
   const Settings& s = c.settings;
   if (s.has("--train-iters") && s.has("--train-samples"))
@@ -261,6 +267,7 @@ std::vector<ConfigRule> rules() {
       {"fp8-gather", "--fp8-param-gather needs sharded weights", fp8_gather},
       {"experts-for-ep", "expert parallelism needs experts", experts},
       {"positions", "the sequence fits into the positions", positions},
+      {"one-batch", "the batch is a number or a schedule", one_batch, true, {0, 20}},
       {"steps-or-samples", "training and its rate are counted in the same unit", iterations},
   };
 }

@@ -82,6 +82,7 @@ void say_model(const Model& m, const Batch& batch, Flags& f) {
     f.add("--qk-pos-emb-head-dim", m.mla->qk_rope_head_dim);
     f.add("--v-head-dim", m.mla->v_head_dim);
     f.add("--rope-type", "rope");
+    f.add("--no-rope-fusion");  // the fused kernel knows YaRN only
     f.end();
   }
   if (!m.moe || layers_of(m, LayerKind::moe) == 0) return;

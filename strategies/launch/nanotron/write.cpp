@@ -15,6 +15,15 @@ bool plain_llama(const Model& m) {
          m.positions == Positions::rope && m.window == 0 && m.heads * m.head_dim == m.hidden;
 }
 
+/// YAML 1.1, which nanotron reads, takes a number with an exponent only with a point: 1.0e-05.
+std::string yaml_number(double value) {
+  std::string text = fmt::format("{}", value);
+  const size_t exponent = text.find('e');
+  if (exponent != std::string::npos && text.find('.') == std::string::npos)
+    text.insert(exponent, ".0");
+  return text;
+}
+
 }  // namespace
 
 Result<std::string> write(const Job& job, Version) {
@@ -53,7 +62,7 @@ Result<std::string> write(const Job& job, Version) {
       : p.compute == DType::fp32 ? "float32"
                                  : "bfloat16",
       m.hidden, m.intermediate, m.layers, m.heads, m.kv_heads, m.vocabulary,
-      std::max(m.max_positions, job.batch.sequence), m.rope_theta, m.norm_epsilon,
+      std::max(m.max_positions, job.batch.sequence), m.rope_theta, yaml_number(m.norm_epsilon),
       flag(m.tied_embeddings));
   out += fmt::format(
       "optimizer:\n  zero_stage: {}\n  accumulate_grad_in_fp32: {}\n  clip_grad: 1.0\n"

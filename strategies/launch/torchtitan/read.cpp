@@ -149,7 +149,7 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
     shards = std::max<int64_t>(1, config.job.gpus() / (others * copies));
   p.dp_shard = static_cast<int>(shards);
   p.dp_replicate = static_cast<int>(copies);
-  p.zero = shards > 1 ? 3 : 0;
+  p.zero = shards * p.cp > 1 ? 3 : 0;
   const std::string reshard = s.text("parallelism.fsdp_reshard_after_forward", "default");
   p.reshard_after_forward = reshard == "always" || (reshard == "default" && p.pp == 1);
   read_batch(config, version, given);

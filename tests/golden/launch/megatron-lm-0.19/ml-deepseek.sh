@@ -6,7 +6,7 @@ ARGS=(
   --seq-length 4096 --max-position-embeddings 163840 --position-embedding-type rope --rotary-base 10000 --rotary-percent 1
   --normalization RMSNorm --norm-epsilon 1e-06 --swiglu --disable-bias-linear --untie-embeddings-and-output-weights --attention-dropout 0.0 --hidden-dropout 0.0
   # latent attention
-  --multi-latent-attention --q-lora-rank 1536 --kv-lora-rank 512 --qk-head-dim 128 --qk-pos-emb-head-dim 64 --v-head-dim 128 --rope-type rope
+  --multi-latent-attention --q-lora-rank 1536 --kv-lora-rank 512 --qk-head-dim 128 --qk-pos-emb-head-dim 64 --v-head-dim 128 --rope-type rope --no-rope-fusion
   # experts
   --num-experts 256 --moe-router-topk 8 --moe-ffn-hidden-size 2048 --moe-token-dispatcher-type alltoall --moe-grouped-gemm --moe-layer-freq '([0]*3+[1]*58)'
   --moe-router-score-function sigmoid --moe-router-enable-expert-bias --moe-router-load-balancing-type seq_aux_loss --moe-aux-loss-coeff 1e-4 --moe-router-num-groups 8 --moe-router-group-topk 4 --moe-shared-expert-intermediate-size 2048
