@@ -21,7 +21,7 @@ while IFS='|' read -r variable path trainer release flags; do
   sed "s#$checkout/##; s/^/  /" "$work/said"
   [ $read_well = 0 ] || { failures=$((failures + 1)); continue; }
   before=$("$meshplan" simulate "$work/plan.yaml" --json 2>/dev/null)
-  after=$("$meshplan" plan "$work/plan.yaml" --json 2>/dev/null)
+  after=$("$meshplan" plan "$work/plan.yaml" --keep-free 0 --json 2>/dev/null)
   python3 - "$before" "$after" <<'PYTHON' || failures=$((failures + 1))
 import json, sys
 before, after = (json.loads(text) for text in sys.argv[1:])

@@ -10,6 +10,7 @@ struct Recipe {
   const char* model;
   const char* recipe;
   const char* hf;
+  bool overlap = true;  ///< it has a comm_overlap, whose keys can be overridden
 };
 const std::vector<Recipe>& recipes();
 

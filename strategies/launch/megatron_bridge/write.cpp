@@ -15,12 +15,12 @@ namespace megatron_bridge {
 
 const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> all = {
-      {"llama3-8b", "llama3_8b_pretrain_2gpu_h100_bf16_config", "Meta-Llama-3-8B"},
+      {"llama3-8b", "llama3_8b_pretrain_2gpu_h100_bf16_config", "Meta-Llama-3-8B", false},
       {"llama3-70b", "llama3_70b_pretrain_32gpu_h100_bf16_config", "Meta-Llama-3-70B"},
       {"llama3-405b", "llama31_405b_pretrain_256gpu_h100_bf16_config", "Meta-Llama-3.1-405B"},
       {"llama2-7b", "llama2_7b_pretrain_2gpu_h100_bf16_config", "Llama-2-7b-hf"},
-      {"qwen3-8b", "qwen3_8b_pretrain_4gpu_h100_bf16_config", "Qwen3-8B"},
-      {"qwen3-30b-a3b", "qwen3_30b_a3b_pretrain_8gpu_h100_bf16_config", "Qwen3-30B-A3B"},
+      {"qwen3-8b", "qwen3_8b_pretrain_4gpu_h100_bf16_config", "Qwen3-8B", false},
+      {"qwen3-30b-a3b", "qwen3_30b_a3b_pretrain_8gpu_h100_bf16_config", "Qwen3-30B-A3B", false},
       {"qwen3-235b-a22b", "qwen3_235b_a22b_pretrain_256gpu_h100_bf16_config", "Qwen3-235B-A22B"},
       {"deepseek-v3", "deepseek_v3_pretrain_1024gpu_h100_bf16_config", "DeepSeek-V3"},
   };
@@ -65,6 +65,10 @@ Result<std::string> write(const Job& job, Version) {
   say("model.virtual_pipeline_model_parallel_size", chunks ? std::to_string(p.vpp) : "null");
   say("model.pipeline_model_parallel_layout",
       even ? "null" : fmt::format("\"'{}'\"", layout_text(split)));
+  if (job.model.mla) say("model.mtp_num_layers", "null");  // layers that the plan does not have
+  // A recipe may count the ends of the model as layers; the split is said without.
+  say("model.account_for_embedding_in_pipeline_split", "false");
+  say("model.account_for_loss_in_pipeline_split", "false");
   if (p.vpp > 1 && p.schedule_group > 0)
     say("model.microbatch_group_size_per_vp_stage", p.schedule_group);
   say("model.context_parallel_size", p.cp);
@@ -98,9 +102,9 @@ Result<std::string> write(const Job& job, Version) {
     say("checkpoint.ckpt_format", "fsdp_dtensor");
   }
   if (p.optimizer_offload) say("optimizer.optimizer_cpu_offload", "true");
-  say("comm_overlap.tp_comm_overlap",
+  say(recipe->overlap ? "comm_overlap.tp_comm_overlap" : "model.tp_comm_overlap",
       flag(p.tp > 1 && p.sequence_parallel && t.tp_overlap != TpOverlap::none));
-  say("comm_overlap.tp_comm_overlap_cfg", "null");
+  if (recipe->overlap) say("comm_overlap.tp_comm_overlap_cfg", "null");
   say("mixed_precision", p.compute == DType::fp16  ? "fp16_mixed"
                          : p.compute == DType::fp8 ? "bf16_with_fp8_delayed_scaling_mixed"
                          : p.compute == DType::fp4 ? "bf16_with_nvfp4_mixed"
