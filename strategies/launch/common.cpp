@@ -131,6 +131,15 @@ std::vector<int> layout_split(const std::string& text, std::string& problem) {
   return out;
 }
 
+std::vector<int> split_with_ends(int64_t layers, int64_t stages, bool embedding, bool loss) {
+  const int64_t counted = layers + embedding + loss;
+  if (stages < 1 || counted % stages != 0) return {};
+  std::vector<int> out(static_cast<size_t>(stages), static_cast<int>(counted / stages));
+  if (embedding) --out.front();
+  if (loss) --out.back();
+  return out;
+}
+
 std::string nearest_divisors(int64_t whole, int64_t value) {
   int64_t below = 1, above = 0;
   for (int64_t d = std::min(whole, value - 1); d >= 1; --d)

@@ -32,6 +32,10 @@ std::string layout_text(const std::vector<int>& split);
 /// Layers of each virtual stage; empty with a message when it is malformed.
 std::vector<int> layout_split(const std::string& text, std::string& problem);
 
+/// Layers of equal virtual stages where the embedding, the loss or both count as a layer; empty if
+/// they do not divide.
+std::vector<int> split_with_ends(int64_t layers, int64_t stages, bool embedding, bool loss);
+
 /// Divisors of `whole` next to `value`: "4 or 8".
 std::string nearest_divisors(int64_t whole, int64_t value);
 std::string nearest_multiples(int64_t step, int64_t value);

@@ -116,6 +116,11 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
                                  "layout (megatron-bridge)", ""});
     p.vpp = std::max<int>(1, static_cast<int>(p.layer_split.size()) / p.pp);
   }
+  const bool embedding = s.boolean("model.account_for_embedding_in_pipeline_split", false);
+  const bool loss = s.boolean("model.account_for_loss_in_pipeline_split", false);
+  if (p.pp > 1 && p.layer_split.empty() && (embedding || loss))
+    p.layer_split =
+        split_with_ends(config.job.model.layers, int64_t{p.pp} * p.vpp, embedding, loss);
   p.schedule = p.vpp > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
   p.schedule_group = degree("microbatch_group_size_per_vp_stage", 0);
   p.zero = s.boolean("ddp.use_distributed_optimizer", true) ? 1 : 0;

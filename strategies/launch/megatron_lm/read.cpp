@@ -152,12 +152,8 @@ void read_stages(Config& config) {
   const bool first = s.boolean("--account-for-embedding-in-pipeline-split", false);
   const bool last = s.boolean("--account-for-loss-in-pipeline-split", false);
   const int64_t stages = int64_t{p.pp} * p.vpp;
-  if (layout.empty() && (first || last) && (layers + first + last) % stages == 0) {
-    p.layer_split.assign(static_cast<size_t>(stages),
-                         static_cast<int>((layers + first + last) / stages));
-    if (first) --p.layer_split.front();
-    if (last) --p.layer_split.back();
-  }
+  if (layout.empty() && (first || last))
+    p.layer_split = split_with_ends(layers, stages, first, last);
   const char* ends[] = {"--decoder-first-pipeline-num-layers",
                         "--decoder-last-pipeline-num-layers"};
   if (layout.empty() && p.vpp == 1 && p.pp > 1 && (s.has(ends[0]) || s.has(ends[1]))) {

@@ -21,6 +21,12 @@ TEST_CASE("Megatron's layout strings, there and back") {
   CHECK(!problem.empty());
 }
 
+TEST_CASE("embedding and loss count as layers") {
+  CHECK(split_with_ends(14, 4, true, true) == std::vector<int>{3, 4, 4, 3});
+  CHECK(split_with_ends(15, 4, false, true) == std::vector<int>{4, 4, 4, 3});
+  CHECK(split_with_ends(14, 4, false, true).empty());
+}
+
 TEST_CASE("torchtitan deals layers to stages, the ends counted as layers") {
   using torchtitan::split_by_weights;
   // 82 in 8 stages: two stages of 11, six of 10; the ends give one layer each.
