@@ -70,11 +70,11 @@ void fsdp_checkpoint(const Config& c, Report& r) {
 std::vector<ConfigRule> rules() {
   return {
       {"one-length", "steps, samples or epochs say how long to train", one_length},
-      {"one-sequence", "data and model have sequences of one length", sequences},
-      {"gather-needs-shards", "overlapped gathers need a sharded optimizer", gather},
+      {"one-sequence", "data and model have sequences of one length", sequences, false},
+      {"gather-needs-shards", "overlapped gathers need a sharded optimizer", gather, false},
       {"overlap-needs-sp", "overlap of tensor parallelism needs tp > 1 and sequence parallelism",
        overlap, false},
-      {"overlap-preset", "the preset of the overlap is for this tp", preset, false},
+      {"overlap-preset", "the preset of the overlap is for this tp", preset},
       {"fsdp-checkpoint", "Megatron-FSDP has its own checkpoint format", fsdp_checkpoint},
   };
 }
