@@ -18,10 +18,10 @@ Result<CpuProfile> profile_cuda(const CudaProfileOptions&) {
 
 namespace meshplan::cuda {
 
-bool built() { return false; }
-
 Result<std::vector<GpuFacts>> gpus() {
   return Diagnostic{.kind = ErrorKind::missing, .message = "this build has no CUDA"};
 }
+
+std::map<std::string, std::string> library_versions() { return {}; }
 
 }  // namespace meshplan::cuda

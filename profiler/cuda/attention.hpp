@@ -17,8 +17,6 @@
 
 namespace meshplan::cuda {
 
-/// Does this build have it?
-bool cudnn_built();
 /// Can cuDNN do this shape, by the rules above?
 bool cudnn_takes(const cpu::AttentionShape& shape, DType type);
 

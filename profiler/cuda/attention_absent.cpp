@@ -11,7 +11,6 @@ Diagnostic absent() {
 }
 }  // namespace
 
-bool cudnn_built() { return false; }
 Result<std::unique_ptr<CudnnAttention>> CudnnAttention::make() { return absent(); }
 Result<int64_t> attention_engines(const GraphQuestion&, const DescribedGpu&) { return absent(); }
 

@@ -205,8 +205,6 @@ class FrontendAttention : public CudnnAttention {
 
 }  // namespace
 
-bool cudnn_built() { return true; }
-
 Result<std::unique_ptr<CudnnAttention>> CudnnAttention::make() {
   auto attention = std::make_unique<FrontendAttention>();
   MESHPLAN_CHECK(attention->start());

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/cuda/gpu.hpp"
 
+#include "profiler/cuda/library.hpp"
 #include "profiler/cuda/memory.hpp"
 
 namespace meshplan::cuda {
-
-bool built() { return true; }
 
 Result<std::vector<GpuFacts>> gpus() {
   MESHPLAN_TRY(const int count, gpu_count());
@@ -23,6 +22,27 @@ Result<std::vector<GpuFacts>> gpus() {
     MESHPLAN_CUDA(cudaRuntimeGetVersion(&facts.runtime));
   }
   return all;
+}
+
+std::map<std::string, std::string> library_versions() {
+  std::map<std::string, std::string> found;
+  const auto ask = [&](const char* name, const std::vector<std::string>& files,
+                       const char* function) {
+    const Result<Library> library = Library::open(files);
+    size_t (*version)() = nullptr;
+    if (library.ok() && library->get(function, &version).ok()) {
+      found[name] = std::to_string(version());
+    }
+  };
+  ask("cublaslt", {"libcublasLt.so.13", "libcublasLt.so.12"}, "cublasLtGetVersion");
+  ask("cudnn", {"libcudnn.so.9"}, "cudnnGetVersion");
+  const Result<Library> nccl = Library::open({"libnccl.so.2"});
+  int (*version)(int*) = nullptr;
+  int number = 0;
+  if (nccl.ok() && nccl->get("ncclGetVersion", &version).ok() && version(&number) == 0) {
+    found["nccl"] = std::to_string(number);
+  }
+  return found;
 }
 
 }  // namespace meshplan::cuda

@@ -3,14 +3,13 @@
 // without CUDA the functions are there and say so (absent.cpp).
 #pragma once
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "topologies/base/result.hpp"
 
 namespace meshplan::cuda {
-
-bool built();
 
 struct GpuFacts {
   std::string name;
@@ -22,5 +21,9 @@ struct GpuFacts {
 
 /// Facts of every GPU. Error (missing): a build without CUDA, no driver, no GPU.
 Result<std::vector<GpuFacts>> gpus();
+
+/// Versions of cuBLASLt, cuDNN and NCCL as they number themselves ("130100"), of those that are
+/// found.
+std::map<std::string, std::string> library_versions();
 
 }  // namespace meshplan::cuda

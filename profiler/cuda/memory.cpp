@@ -66,9 +66,9 @@ Result<int> gpu_count() {
   int count = 0;
   const Status status = status_of(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
   if (status.ok() && count > 0) return count;
-  Diagnostic error{.kind = ErrorKind::missing, .message = "no GPU that CUDA can use"};
-  if (!status.ok()) error.notes = {status.error().message};
-  return error;
+  std::string message = "no GPU that CUDA can use";
+  if (!status.ok()) message += ": " + status.error().message;
+  return Diagnostic{.kind = ErrorKind::missing, .message = std::move(message)};
 }
 
 }  // namespace meshplan::cuda

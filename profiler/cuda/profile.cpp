@@ -55,6 +55,7 @@ class Profiler {
         fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
     profile.facts["cuda_driver"] = std::to_string(all[0].driver);
     profile.facts["cuda_runtime"] = std::to_string(all[0].runtime);
+    for (const auto& [library, version] : library_versions()) profile.facts[library] = version;
     profile.facts["gpus"] = std::to_string(all.size());
     profile.facts["memory_bytes"] = std::to_string(all[0].memory_bytes);
     if (loaded.ok()) {
