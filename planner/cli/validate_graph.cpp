@@ -2,6 +2,7 @@
 // meshplan validate run GRAPH.yaml: train an embedding workload on this computer's CPU.
 #include <fmt/format.h>
 
+#include "costmodel/graph/epoch.hpp"
 #include "planner/cli/parse.hpp"
 #include "planner/report/format.hpp"
 #include "planner/report/table.hpp"
@@ -13,7 +14,7 @@ namespace {
 using report::Align;
 
 struct GraphFlags {
-  std::string workload, order = "beta", ties = "realistic", on = "test", folder, tsv, npy;
+  std::string workload, order = "beta", ties = "realistic", on = "test", folder, tsv, npy, profile;
   int64_t partitions = 1, resident = 0, ranks = 1, threads = 1, epochs = -1, seed = 1,
           candidates = 0, save_every = 1, evaluate_every = 0;
   bool deterministic = false, no_prefetch = false, resume = false, json = false;
@@ -42,6 +43,7 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   add("--evaluate", f.on, "on these edges: test (default), valid, none");
   add("--evaluate-every", f.evaluate_every, "epochs; else after the last one");
   add("--candidates", f.candidates, "entities drawn for the ranking; 0: all (default)");
+  add("--profile", f.profile, "CPU profile (meshplan profile): predict the time of a pass as well");
   add("--export-tsv", f.tsv, "folder for entities.tsv and relations.tsv");
   add("--export-npy", f.npy, "folder for NumPy arrays and their names");
   add("--ties", f.ties, "realistic (default), pessimistic (PBG's), optimistic");
@@ -95,7 +97,28 @@ Json traffic_json(const graph::Traffic& t) {
           {"synchronised_bytes", t.synchronised_bytes}};
 }
 
-Json to_document(const graph::RunAnswer& a, const GraphFlags& f) {
+/// Seconds of a pass, predicted from the times of the kernels, and the shortest one measured: other
+/// work on the computer only ever adds to it.
+struct PassTimes {
+  double predicted_s = 0, measured_s = 0;
+  double error() const { return predicted_s / measured_s - 1; }
+};
+Result<std::optional<PassTimes>> pass_times(const graph::RunAnswer& a, const GraphFlags& f) {
+  if (f.profile.empty() || a.passes.empty()) return std::optional<PassTimes>();
+  MESHPLAN_TRY(const CpuProfile profile, read_cpu_profile(f.profile));
+  MESHPLAN_TRY(const graph::GraphMachine machine, graph::machine_of(profile));
+  MESHPLAN_TRY(const graph::EpochEstimate epoch,
+               graph::estimate_epoch(a.workload, a.plan, machine));
+  PassTimes out;
+  out.predicted_s = epoch.epoch_s / static_cast<double>(a.workload.passes_per_epoch);
+  out.measured_s = a.passes.front().report.seconds;
+  for (const graph::PassLine& line : a.passes)
+    out.measured_s = std::min(out.measured_s, line.report.seconds);
+  return std::optional<PassTimes>(out);
+}
+
+Json to_document(const graph::RunAnswer& a, const std::optional<PassTimes>& times,
+                 const GraphFlags& f) {
   Json passes = Json::array();
   for (const graph::PassLine& line : a.passes) {
     const graph::PassReport& r = line.report;
@@ -114,6 +137,10 @@ Json to_document(const graph::RunAnswer& a, const GraphFlags& f) {
               {"passes", std::move(passes)},      {"expected_traffic", traffic_json(a.expected)},
               {"traffic_equal", a.traffic_equal}, {"expected_table_bytes", a.expected_table_bytes},
               {"table_bytes", a.table_bytes},     {"resident_bytes", a.resident_bytes}};
+  if (times)
+    out["pass_time"] = {{"predicted_s", times->predicted_s},
+                        {"measured_s", times->measured_s},
+                        {"error", times->error()}};
   if (a.evaluation)
     out["evaluation"] = {{"ties", f.ties},
                          {"candidates", f.candidates},
@@ -124,7 +151,8 @@ Json to_document(const graph::RunAnswer& a, const GraphFlags& f) {
   return out;
 }
 
-std::string to_text(const graph::RunAnswer& a, const GraphFlags& f) {
+std::string to_text(const graph::RunAnswer& a, const std::optional<PassTimes>& times,
+                    const GraphFlags& f) {
   std::string out = fmt::format("{}: {} rows of {} values, {} edges, {} relations; {}\n\n",
                                 a.workload.name, report::grouped(a.workload.entity_rows()),
                                 a.workload.dimension, report::grouped(a.workload.edges),
@@ -152,6 +180,10 @@ std::string to_text(const graph::RunAnswer& a, const GraphFlags& f) {
   out += fmt::format("  rows in memory {}, planned {}\n",
                      report::gib(static_cast<double>(a.table_bytes)),
                      report::gib(static_cast<double>(a.expected_table_bytes)));
+  if (times)
+    out += fmt::format("  a pass takes {} at least, predicted {}: {:+.1f} %\n",
+                       report::seconds(times->measured_s), report::seconds(times->predicted_s),
+                       100 * times->error());
   if (!a.evaluation) return out;
   report::Table ranks({{""},
                        {"MRR", Align::right},
@@ -196,10 +228,11 @@ int run_validate_graph(const Arguments& arguments) {
           fmt::format("pass {}: filtered MRR {:.4f}", line.version, line.evaluation->filtered.mrr));
   });
   MESHPLAN_CLI_TRY(const graph::RunAnswer answer, std::move(ran), flags.json);
+  MESHPLAN_CLI_TRY(const std::optional<PassTimes> times, pass_times(answer, flags), flags.json);
   if (flags.json)
-    print(to_document(answer, flags));
+    print(to_document(answer, times, flags));
   else
-    print(to_text(answer, flags));
+    print(to_text(answer, times, flags));
   if (answer.traffic_equal && answer.table_bytes <= answer.expected_table_bytes) return 0;
   return fail(
       {.kind = ErrorKind::check, .message = "what moved or was held is not what the plan says"},

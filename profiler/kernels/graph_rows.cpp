@@ -10,11 +10,11 @@ namespace {
 constexpr int64_t kAhead = 6;        // rows between the prefetch and the read
 constexpr int64_t kLineFloats = 16;  // of a cache line
 
+}  // namespace
+
 void prefetch_row(const float* row, int64_t cols) {
   for (int64_t i = 0; i < cols; i += kLineFloats) __builtin_prefetch(row + i);
 }
-
-}  // namespace
 
 void gather_rows(const float* table, int64_t cols, const int32_t* ids, int64_t count,
                  const float* shift, float* out) {

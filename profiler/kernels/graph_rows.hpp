@@ -10,6 +10,9 @@ namespace meshplan::cpu {
 void gather_rows(const float* table, int64_t cols, const int32_t* ids, int64_t count,
                  const float* shift, float* out);
 
+/// Begins to read a row that is needed a little later.
+void prefetch_row(const float* row, int64_t cols);
+
 /// a += b
 void add_row(int64_t cols, const float* b, float* a);
 

@@ -20,6 +20,9 @@ run 0 validate run "$work/graph.yaml" --deterministic
 out_has "2,000 edges, 3 relations"
 out_has "all entities, realistic ties"
 narrow
+run 0 profile --device cpu --coarse --ranks 1 --out "$work/cpu.yaml"
+run 0 validate run "$work/graph.yaml" --partitions 4 --resident 2 --profile "$work/cpu.yaml"
+out_has "at least, predicted"
 run 0 validate run "$work/graph.yaml" --partitions 4 --resident 2 --checkpoints "$work/state" --json
 for key in '"schema": "meshplan.graph-run/1"' '"traffic_equal": true' '"partition_loads": 7'; do
   out_has "$key"

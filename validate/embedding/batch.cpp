@@ -10,6 +10,7 @@ namespace meshplan::graph {
 namespace {
 
 constexpr int64_t kRowGrain = 32;  // rows that one worker updates at a time
+constexpr int64_t kRowsAhead = 3;  // rows between the prefetch and the step
 
 void reserve(std::vector<float>& buffer, int64_t count) {
   if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(static_cast<size_t>(count));
@@ -151,6 +152,11 @@ void BatchTrainer::update_rows(Side& side, const Side* also) {
     Space& space = spaces_[static_cast<size_t>(worker)];
     for (int64_t r = task * kRowGrain; r < std::min(rows, (task + 1) * kRowGrain); ++r) {
       const RowMerge::Row& row = merge_.rows()[static_cast<size_t>(r)];
+      if (r + kRowsAhead < rows) {
+        const RowMerge::Row& ahead = merge_.rows()[static_cast<size_t>(r + kRowsAhead)];
+        cpu::prefetch_row(table.values() + ahead.row * cols, cols);
+        cpu::prefetch_row(gradient_.data() + merge_.touch(ahead.first).position * cols, cols);
+      }
       const RowMerge::Touch* touch = &merge_.touch(row.first);
       float* sum = gradient_.data() + touch->position * cols;
       if (shares) {  // a position has several rows: its gradient must stay as it is

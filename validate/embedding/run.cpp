@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "validate/embedding/run.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,6 +11,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
 #include "profiler/comm/thread_world.hpp"
 #include "validate/embedding/export.hpp"
@@ -49,6 +52,36 @@ class TemporaryFolder {
 
  private:
   std::string path_;
+};
+
+/// A folder has one run at a time; the system gives it back when the process ends, however.
+class FolderLock {
+ public:
+  static Result<FolderLock> take(const std::string& folder) {
+    std::error_code ignored;
+    std::filesystem::create_directories(folder, ignored);
+    const std::string path = folder + "/LOCK";
+    FolderLock out;
+    out.fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (out.fd_ >= 0 && ::flock(out.fd_, LOCK_EX | LOCK_NB) == 0) return out;
+    return Diagnostic{
+        .kind = ErrorKind::input,
+        .message = out.fd_ < 0 ? "cannot write in the folder" : "another run is using the folder",
+        .where = path,
+        .hint = "give another folder, or wait"};
+  }
+  FolderLock() = default;
+  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FolderLock& operator=(FolderLock&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FolderLock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+ private:
+  int fd_ = -1;
 };
 
 /// Figures of all ranks: sums of work, the largest of times and peaks.
@@ -222,6 +255,7 @@ Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const P
     options.folder = temporary.path();
   }
   MESHPLAN_CHECK(check_plan(workload, options.plan));
+  MESHPLAN_TRY(const FolderLock lock, FolderLock::take(options.folder));
   const auto start = Clock::now();
   MESHPLAN_TRY(Graph graph, import_graph(workload, {options.threads.threads, options.seed}));
   const int64_t read = graph.train.size() + graph.valid.size() + graph.test.size();

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Import, training, checkpoints and evaluation of small generated graphs.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -136,6 +140,21 @@ TEST_CASE("a resumed run is the run that was not interrupted") {
     CHECK(run(w, o, {}).error().message == "is truncated");
     w.epochs = 4;
   }
+}
+
+TEST_CASE("a folder has one run at a time, and one that cannot be made is an error") {
+  const Folder folder;
+  const Workload w = grouped(folder);
+  RunOptions o = options_of(1, 4, 2);
+  o.folder = folder.path + "/state";
+  ran(w, o);
+  const int held = ::open((o.folder + "/LOCK").c_str(), O_RDWR);
+  REQUIRE(::flock(held, LOCK_EX | LOCK_NB) == 0);  // free after the run
+  CHECK(run(w, o, {}).error().message == "another run is using the folder");
+  ::close(held);
+  ran(w, o);
+  o.folder = folder.write("file", "") + "/state";
+  CHECK(run(w, o, {}).error().kind == ErrorKind::input);
 }
 
 TEST_CASE("broken input is named with its line") {
