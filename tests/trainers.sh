@@ -63,7 +63,18 @@ while read -r id trainer model cluster flags; do
   done
 done < <(grep -v '^#' tests/trainers/plans.txt)
 
+if chosen pbg; then
+  # shellcheck disable=SC2046
+  said=$("$meshplan" launch pbg tests/trainers/graph.yaml $(graph_plan) -o "$work/pbg" | sed -n '1s/.*pbg 1.0, //p')
+  read_back=$("$meshplan" import pbg "$work/pbg/config.py" -o "$work/back.yaml" 2>/dev/null | sed 's/.*yaml: //')
+  same=same
+  [ "$said" = "$read_back" ] || same=differs
+  ask pbg 1.0 "$work/pbg/config.py" 8x1xH100
+  printf '%s|%s|%s|%s\n' pbg-freebase "pbg 1.0" "$same" "$work/pbg/config.py" >>"$work/plans"
+fi
+
 number=0
+touch "$work/rules"
 while IFS='|' read -r base release rule edit _ expected; do
   plan_line "$base"
   chosen "$trainer" || continue

@@ -18,6 +18,7 @@ int run_launch(const Arguments& arguments);
 int run_check(const Arguments& arguments);
 int run_import(const Arguments& arguments);
 int run_import_pbg(const Arguments& arguments);
+int run_launch_pbg(const Arguments& arguments);
 int run_plan_graph(const Arguments& arguments);
 int run_explain(const Arguments& arguments);
 int run_compare(const Arguments& arguments);

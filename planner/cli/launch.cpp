@@ -68,11 +68,14 @@ Result<Answer> make(const Question& q) {
 }  // namespace
 
 int run_launch(const Arguments& arguments) {
+  if (!arguments.empty() && arguments.front() == "pbg")
+    return run_launch_pbg({arguments.begin() + 1, arguments.end()});
   CLI::App app(
       "Writes what it takes to start a plan: the trainer's configuration, scripts for Slurm,\n"
       "torchrun and a plain shell, a README. What the trainer has no words for is listed.\n\n"
       "  meshplan plan llama3-70b 64x8xH100 --trainer megatron-lm --save plan.yaml\n"
-      "  meshplan launch --trainer megatron-lm plan.yaml -o run\n",
+      "  meshplan launch --trainer megatron-lm plan.yaml -o run\n"
+      "  meshplan launch pbg graph.yaml --partitions 16 --ranks 8 -o run\n",
       "meshplan launch");
   Question q;
   app.add_option("PLAN", q.plan, "plan file, as --save of plan and simulate writes it");

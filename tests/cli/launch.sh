@@ -30,6 +30,22 @@ while read -r id trainer model cluster flags; do
   done
 done < <(grep -v '^#' "$root/tests/trainers/plans.txt")
 run 0 simulate "$work/back.yaml"
+graph=$root/tests/trainers/graph.yaml
+# shellcheck disable=SC2046
+run 0 launch pbg "$graph" $(graph_plan) -o "$work/pbg"
+out_has "not said    order of buckets"
+for file in README.md config.py train.sh; do
+  cmp -s "$root/tests/golden/launch/pbg-1.0/$file" "$work/pbg/$file" || problem "pbg/$file is not the golden one"
+done
+run 0 import pbg "$work/pbg/config.py"
+out_has "dimension: 400"
+run 3 launch pbg "$graph" --partitions 8 --ranks 8 -o "$work/pbg2"
+err_has "16 partitions"
+sed 's/batch: 10000/batch: 10001/' "$graph" >"$work/odd.yaml"
+run 3 launch pbg "$work/odd.yaml" --partitions 8 -o "$work/pbg2"
+err_has "batch-by-negatives (pbg)"
+err_has "10500"
+run 2 launch pbg "$graph" -o "$work/pbg"
 
 # Rules: each has a configuration that breaks it.
 while IFS='|' read -r base release rule edit nearest _; do

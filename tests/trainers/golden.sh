@@ -23,3 +23,6 @@ while read -r id trainer model cluster flags; do
     done < <(golden_pairs "$trainer" "$release" "$id" "$work/$id-$release")
   done
 done < <(grep -v '^#' tests/trainers/plans.txt)
+# shellcheck disable=SC2046
+"$meshplan" launch pbg tests/trainers/graph.yaml $(graph_plan) -o tests/golden/launch/pbg-1.0 >/dev/null
+chmod -x tests/golden/launch/pbg-1.0/train.sh

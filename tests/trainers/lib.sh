@@ -27,6 +27,8 @@ config_file() {
     torchtitan-*) echo meshplan_recipe.py ;;
   esac
 }
+# graph_plan: flags of `meshplan launch pbg` for graph.yaml
+graph_plan() { echo --partitions 16 --ranks 8 --threads 40; }
 # plan_line ID: sets id trainer model cluster flags
 plan_line() {
   read -r id trainer model cluster flags < <(grep -E "^$1 " "$trainers/plans.txt")

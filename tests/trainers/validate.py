@@ -86,8 +86,9 @@ class InertPackages(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         pass
 
 
-# What each trainer imports although it takes a GPU to install it.
-STUBS = {"nanotron": ["flash_attn", "grouped_gemm", "functorch"],
+# What each trainer imports although it takes a GPU to install it; pkg_resources left setuptools.
+STUBS = {"pbg": ["pkg_resources"],
+         "nanotron": ["flash_attn", "grouped_gemm", "functorch"],
          "megatron-bridge": ["transformer_engine", "modelopt", "megatron_energon", "megatron.energon", "mamba_ssm", "causal_conv1d",
                              "nvidia_resiliency_ext", "flash_attn", "nemo_run", "diffusers", "qwen_vl_utils",
                              "open_clip", "transformers.modeling_attn_mask_utils", "wandb", "timm", "peft", "fla", "emerging_optimizers", "imageio",
@@ -98,6 +99,7 @@ IMPORTS = {
     "torchtitan": ["torchtitan.config", "torchtitan.distributed", "torchtitan.models.llama3",
                    "torchtitan.models.deepseek_v3", "torch.distributed.pipelining.schedules"],
     "nanotron": ["nanotron.config"],
+    "pbg": ["torchbiggraph.config"],
     "accelerate": ["accelerate.commands.launch", "accelerate.commands.config.config_args",
                    "accelerate.parallelism_config"],
     "deepspeed": ["deepspeed.runtime.config"],
@@ -323,6 +325,12 @@ def deepspeed(path, world):
     size = config.zero_config.zero_hpz_partition_size
     if size > 1 and world // tp % size:  # utils/groups.py
         raise ValueError(f"{world // tp} ranks in groups of {size}")
+
+
+def pbg(path, world):
+    from torchbiggraph.config import ConfigFileLoader
+
+    ConfigFileLoader().load_config(path)
 
 
 def hf_config(name):

@@ -23,10 +23,8 @@ const char* const kNoCounterpart[] = {"checkpoint_path",
                                       "eval_fraction",
                                       "eval_num_batch_negs",
                                       "eval_num_uniform_negs",
-                                      "background_io",
                                       "verbose",
                                       "hogwild_delay",
-                                      "num_partition_servers",
                                       "distributed_init_method",
                                       "distributed_tree_init_order",
                                       "num_gpus",
@@ -153,8 +151,10 @@ void read_plan(Keys& keys, PbgConfig& out) {
   plan.ranks = static_cast<int>(keys.integer("num_machines", 1));
   plan.threads = static_cast<int>(keys.integer("workers", 1));
   plan.resident = std::min(2, plan.partitions);
-  plan.home = plan.partitions > 1 ? Home::storage : Home::memory;
-  plan.prefetch = false;
+  // Partition servers keep the rows in memory; without them machines share a disk.
+  const bool disk = plan.ranks == 1 || keys.integer("num_partition_servers", -1) == 0;
+  plan.home = plan.partitions > 1 && disk ? Home::storage : Home::memory;
+  plan.prefetch = keys.boolean("background_io", false);
   const std::string order = keys.text("bucket_order", "inside_out");
   if (const auto known = order_from(order, "bucket_order"); known.ok())
     plan.order = known.value();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/embedding/pbg/config.hpp"
 #include "strategies/embedding/pbg/python.hpp"
+#include "strategies/embedding/pbg/write.hpp"
 #include "tests/unit/catch.hpp"
 
 namespace meshplan::graph {
@@ -39,6 +40,26 @@ def get_torchbiggraph_config():
     )
     return config
 )";
+
+TEST_CASE("PBG's configuration, written and read back") {
+  const auto read = parse_pbg_config(kConfig, "fb15k.py");
+  REQUIRE(read.ok());
+  GraphPlan plan = read->plan;
+  plan.prefetch = true;
+  plan.threads = 40;
+  const auto files = write_pbg(read->workload, plan);
+  REQUIRE(files.ok());
+  CHECK(files->losses.empty());
+  const auto back = parse_pbg_config(files->config, "fb15k.py");
+  REQUIRE(back.ok());
+  CHECK(back->unread.empty());
+  CHECK(to_yaml(back->workload) == to_yaml(read->workload));
+  CHECK(brief(back->plan) == brief(plan));
+  CHECK(back->plan.threads == 40);
+  plan.ranks = 8;  // eight machines train on 16 partitions at a time
+  plan.order = Order::halving;
+  CHECK(write_pbg(read->workload, plan).error().hint == "16 partitions, 2 resident");
+}
 
 TEST_CASE("PBG's configuration is read without running it") {
   const auto config = parse_pbg_config(kConfig, "fb15k.py");
