@@ -12,16 +12,16 @@ namespace {
 
 /// Edges that batches are cut from: all of a bucket, or those of one relation in it.
 struct Group {
+  size_t bucket;
   int64_t begin, count, first_batch;  ///< first of all batches that is this group's
 };
 
 /// A pass takes places [count pass / passes, count (pass + 1) / passes) of the shuffled group.
 int64_t share(int64_t count, int64_t pass, int64_t passes) { return count * pass / passes; }
 
-std::vector<Group> groups_of(const Workload& w, const Edges& edges, const BucketPlace& place,
-                             int64_t& batches) {
-  std::vector<Group> groups;
-  batches = 0;
+/// Appends the groups of one bucket.
+void add_groups(const Workload& w, const Edges& edges, size_t bucket, const BucketPlace& place,
+                std::vector<Group>& groups, int64_t& batches) {
   for (int64_t at = place.begin; at < place.end;) {
     int64_t end = place.end;
     if (!w.batches_mix_relations()) {
@@ -33,11 +33,10 @@ std::vector<Group> groups_of(const Workload& w, const Edges& edges, const Bucket
     const int64_t count = end - at;
     const int64_t own =
         share(count, place.pass + 1, place.passes) - share(count, place.pass, place.passes);
-    groups.push_back({at, count, batches});
+    groups.push_back({bucket, at, count, batches});
     batches += (own + w.batch - 1) / w.batch;
     at = end;
   }
-  return groups;
 }
 
 }  // namespace
@@ -61,12 +60,14 @@ BucketTrainer::BucketTrainer(const Workload& workload, SharedParameters& paramet
 
 BucketTrainer::~BucketTrainer() = default;
 
-BucketTrainer::Outcome BucketTrainer::train(const Edges& edges, const BucketPlace& place,
+BucketTrainer::Outcome BucketTrainer::train(const Edges& edges,
+                                            std::span<const BucketPlace> buckets,
                                             const PartOf& part_of) {
   int64_t batches = 0;
-  const std::vector<Group> groups = groups_of(w_, edges, place, batches);
+  std::vector<Group> groups;
+  for (size_t b = 0; b < buckets.size(); ++b) add_groups(w_, edges, b, buckets[b], groups, batches);
   if (batches == 0) return {};
-  const Permutation batch_order(batches, combine(place.key, 1));
+  const Permutation batch_order(batches, combine(buckets.front().key, 1));
   std::atomic<int64_t> next{0};
   std::vector<Outcome> outcomes(workers_.size());
   const auto work = [&](size_t id) {
@@ -78,6 +79,7 @@ BucketTrainer::Outcome BucketTrainer::train(const Edges& edges, const BucketPlac
           *(std::upper_bound(groups.begin(), groups.end(), k,
                              [](int64_t batch, const Group& g) { return batch < g.first_batch; }) -
             1);
+      const BucketPlace& place = buckets[group.bucket];
       // The order of the edges is the epoch's, so that the passes of an epoch meet each once.
       const Permutation order(group.count,
                               combine(place.key, 2 + static_cast<uint64_t>(group.begin)));
@@ -96,8 +98,8 @@ BucketTrainer::Outcome BucketTrainer::train(const Edges& edges, const BucketPlac
       Batch batch;
       batch.edges = &edges;
       batch.places = worker.places;
-      batch.lhs = part_of(type.lhs, false);
-      batch.rhs = part_of(type.rhs, true);
+      batch.lhs = part_of(group.bucket, type.lhs, false);
+      batch.rhs = part_of(group.bucket, type.rhs, true);
       batch.key = combine(combine(place.key, 3 + static_cast<uint64_t>(place.pass)),
                           static_cast<uint64_t>(k));
       outcome.loss += worker.trainer.train(batch);

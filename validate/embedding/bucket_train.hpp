@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// How is one bucket trained by the threads of a rank?
+// How are the buckets that a rank holds at a time trained by its threads? Their batches are mixed:
+// one bucket after the other would pull the rows this way and that.
 #pragma once
 #include <functional>
+#include <span>
 
 #include "validate/embedding/batch.hpp"
 
@@ -13,8 +15,8 @@ struct BucketPlace {
   uint64_t key = 0;              ///< of order and negatives
 };
 
-/// Partition of an entity type that the bucket needs on a side.
-using PartOf = std::function<SidePart(int type, bool right)>;
+/// Partition of an entity type that a bucket, by its place in the list, needs on a side.
+using PartOf = std::function<SidePart(size_t bucket, int type, bool right)>;
 
 struct ThreadMode {
   int threads = 1;
@@ -33,7 +35,7 @@ class BucketTrainer {
     int64_t edges = 0;
     double loss = 0;  ///< summed over the edges
   };
-  Outcome train(const Edges& edges, const BucketPlace& place, const PartOf& part_of);
+  Outcome train(const Edges& edges, std::span<const BucketPlace> buckets, const PartOf& part_of);
 
  private:
   struct Worker;

@@ -198,21 +198,23 @@ Result<PassReport> RankTrainer::pass(int64_t version) {
     if (plan.prefetch && k + 1 < rounds.size()) prefetch(rounds[k + 1], version);
     peak_bytes_ = std::max(peak_bytes_, table_bytes_.load());
     const auto training = Clock::now();
-    for (const GraphStep& step : rounds[k].train) {
+    const std::vector<GraphStep>& train = rounds[k].train;
+    std::vector<BucketPlace> places;
+    for (const GraphStep& step : train) {
       const auto [i, j] = step.bucket;
-      BucketPlace place;
-      place.begin = s_.buckets->first(i, j);
-      place.end = s_.buckets->end(i, j);
-      place.pass = turn;
-      place.passes = w.passes_per_epoch;
-      place.key = combine(combine(s_.seed, static_cast<uint64_t>(epoch)),
-                          static_cast<uint64_t>(i * plan.partitions + j));
-      const BucketTrainer::Outcome outcome =
-          trainer_.train(s_.buckets->edges, place,
-                         [&](int type, bool right) { return part(type, right, step.bucket); });
-      report.edges += outcome.edges;
-      report.loss += outcome.loss;
+      places.push_back({.begin = s_.buckets->first(i, j),
+                        .end = s_.buckets->end(i, j),
+                        .pass = turn,
+                        .passes = w.passes_per_epoch,
+                        .key = combine(combine(s_.seed, static_cast<uint64_t>(epoch)),
+                                       static_cast<uint64_t>(i * plan.partitions + j))});
     }
+    const BucketTrainer::Outcome outcome =
+        trainer_.train(s_.buckets->edges, places, [&](size_t bucket, int type, bool right) {
+          return part(type, right, train[bucket].bucket);
+        });
+    report.edges += outcome.edges;
+    report.loss += outcome.loss;
     report.train_s += since(training);
     const auto leaving = Clock::now();
     MESHPLAN_CHECK(finish_writes());
