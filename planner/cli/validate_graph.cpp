@@ -17,6 +17,7 @@ struct GraphFlags {
   std::string workload, order = "beta", ties = "realistic", on = "test", folder, tsv, npy, profile;
   int64_t partitions = 1, resident = 0, ranks = 1, threads = 1, epochs = -1, seed = 1,
           candidates = 0, save_every = 1, evaluate_every = 0;
+  std::string precision = "fp32";
   bool deterministic = false, no_prefetch = false, resume = false, json = false;
 };
 
@@ -34,6 +35,7 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   app.add_flag("--deterministic", f.deterministic,
                "threads share batches: the same bytes with any number of them");
   app.add_flag("--no-prefetch", f.no_prefetch, "partitions move only between buckets");
+  add("--precision", f.precision, "operands of the scores' products: fp32 (default), bf16");
   add("--epochs", f.epochs, "instead of the workload's");
   add("--seed", f.seed, "of everything that is drawn (1)");
   add("--checkpoints", f.folder, "folder of partitions and checkpoints; else a temporary one");
@@ -60,6 +62,19 @@ Result<graph::RunOptions> options_from(const GraphFlags& f) {
                       .where = "--evaluate",
                       .value = f.on,
                       .hint = "test, valid or none"};
+  if (f.precision != "fp32" && f.precision != "bf16")
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "CPUs train in no such precision",
+                      .where = "--precision",
+                      .value = f.precision,
+                      .hint = "fp32 or bf16"};
+  if (f.precision != "fp32" && !f.profile.empty())
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "a CPU profile has times of fp32 products only",
+                      .where = "--profile",
+                      .value = f.precision,
+                      .hint = "leave --profile or --precision out"};
+  o.plan.compute = f.precision == "bf16" ? DType::bf16 : DType::fp32;
   o.plan.partitions = static_cast<int>(f.partitions);
   o.plan.ranks = static_cast<int>(f.ranks);
   const bool moves = f.ranks > 1 || (f.resident > 0 && f.resident < f.partitions);

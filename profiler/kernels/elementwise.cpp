@@ -88,16 +88,22 @@ double squared_norm(Workers& workers, int64_t count, const T* x) {
 uint16_t bf16_of(float x) { return static_cast<uint16_t>(rounded_bits(x) >> 16); }
 float float_of(uint16_t bf16) { return std::bit_cast<float>(static_cast<uint32_t>(bf16) << 16); }
 
+void to_bf16(int64_t count, const float* x, uint16_t* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = static_cast<uint16_t>(rounded_bits(x[i]) >> 16);
+}
+
+void from_bf16(int64_t count, const uint16_t* x, float* y) {
+  for (int64_t i = 0; i < count; ++i) y[i] = float_of(x[i]);
+}
+
 void to_bf16(Workers& workers, int64_t count, const float* x, uint16_t* y) {
-  workers.split(count, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] = static_cast<uint16_t>(rounded_bits(x[i]) >> 16);
-  });
+  workers.split(count, kGrain,
+                [&](int64_t begin, int64_t end) { to_bf16(end - begin, x + begin, y + begin); });
 }
 
 void from_bf16(Workers& workers, int64_t count, const uint16_t* x, float* y) {
-  workers.split(count, kGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) y[i] = float_of(x[i]);
-  });
+  workers.split(count, kGrain,
+                [&](int64_t begin, int64_t end) { from_bf16(end - begin, x + begin, y + begin); });
 }
 
 void round_to_bf16(Workers& workers, int64_t count, const float* x, float* y) {

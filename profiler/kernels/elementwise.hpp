@@ -37,6 +37,9 @@ uint16_t bf16_of(float x);
 float float_of(uint16_t bf16);
 void to_bf16(Workers& workers, int64_t count, const float* x, uint16_t* y);
 void from_bf16(Workers& workers, int64_t count, const uint16_t* x, float* y);
+/// On the calling thread.
+void to_bf16(int64_t count, const float* x, uint16_t* y);
+void from_bf16(int64_t count, const uint16_t* x, float* y);
 /// y = x rounded to a number that bf16 can hold; y may be x.
 void round_to_bf16(Workers& workers, int64_t count, const float* x, float* y);
 

@@ -40,7 +40,8 @@ double side(const ChunkModel& model, const Chunk& chunk, const Asked& a, ChunkSp
     if (model.own) std::fill_n(a.down, chunk.edges * model.cols, 0.0F);
     return 0;
   }
-  const ScoreShape shape{model.comparator, model.bias, chunk.edges, a.candidates, model.cols};
+  const ScoreShape shape{model.comparator, model.bias, chunk.edges,
+                         a.candidates,     model.cols, model.products};
   const LossRows loss{.loss = model.loss,
                       .margin = model.margin,
                       .mask_batch = model.mask_batch,

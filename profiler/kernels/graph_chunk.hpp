@@ -18,7 +18,8 @@ struct ChunkModel {
   bool dynamic = false;     ///< operators on both sides, on the ends only
   bool mask_batch = false;  ///< see LossRows
   bool corrupt_lhs = true, corrupt_rhs = true;
-  bool own = false;  ///< see OwnEnds
+  bool own = false;              ///< see OwnEnds
+  DType products = DType::fp32;  ///< see Pairs
 };
 
 /// Rows [0, edges) of x and y are the ends of the edges, the others uniform candidates.

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "profiler/kernels/blas.hpp"
+#include "profiler/kernels/graph_products.hpp"
 
 namespace meshplan::cpu {
 namespace {
@@ -98,6 +98,7 @@ void sums_of(int64_t m, int64_t n, int64_t stride, const float* g, float* rows, 
 }
 
 struct Operands {
+  Pairs pairs;
   Operand q, k;
   const float *q_scale, *k_scale;
 };
@@ -112,10 +113,11 @@ Operands all_scores(const ScoreShape& shape, const float* q, const float* k, Sco
                             copies ? space.queries(shape.queries * shape.cols) : nullptr, qs);
   const Operand b = prepare(shape, shape.candidates, k,
                             copies ? space.candidates(shape.candidates * shape.cols) : nullptr, ks);
-  blas_gemm(false, true, shape.queries, shape.candidates, cols, 1.0F, a.rows, a.stride, b.rows,
-            b.stride, 0.0F, out, stride);
+  const Pairs pairs{shape.products, shape.queries, shape.candidates, cols,
+                    a.rows,         b.rows,        a.stride,         b.stride};
+  pair_scores(pairs, space.pairs, stride, out);
   finish_scores(shape, q, k, qs, ks, stride, out);
-  return {a, b, qs, ks};
+  return {pairs, a, b, qs, ks};
 }
 
 /// The last column: every query with its own candidate.
@@ -197,10 +199,7 @@ double side_gradient(const ScoreShape& shape, const LossRows& loss, const float*
   }
   if (far) sums_of(m, width, width, s, rows, columns);
   const float factor = far ? -2.0F : 1.0F;
-  blas_gemm(false, false, m, cols, n, factor, s, width, all.k.rows, all.k.stride, 0.0F, dq + skip,
-            shape.cols);
-  blas_gemm(true, false, n, cols, m, factor, s, width, all.q.rows, all.q.stride, 0.0F, dk + skip,
-            shape.cols);
+  pair_gradients(all.pairs, space.pairs, factor, s, width, dq + skip, dk + skip, shape.cols);
   for (int64_t i = 0; own.rows != nullptr && i < m; ++i) {
     const float g = factor * s[i * width + n];
     const float *a = all.q.rows + i * all.q.stride, *b = o.rows + i * o.stride;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "profiler/kernels/graph_loss.hpp"
+#include "profiler/kernels/graph_products.hpp"
 
 namespace meshplan::cpu {
 
@@ -13,6 +14,7 @@ struct ScoreShape {
   graph::Comparator comparator = graph::Comparator::dot;
   bool bias = false;  ///< coordinate 0 of either is added, the comparator sees the others
   int64_t queries = 0, candidates = 0, cols = 0;
+  DType products = DType::fp32;  ///< see Pairs
 };
 
 /// Scratch of one worker; grows to the largest call and is kept.
@@ -28,6 +30,7 @@ class ScoreSpace {
   float* column_sums(int64_t count) { return grow(column_sums_, count); }
   float* own(int64_t count) { return grow(own_, count); }
   float* own_scale(int64_t count) { return grow(own_scale_, count); }
+  PairSpace pairs;
 
  private:
   static float* grow(std::vector<float>& buffer, int64_t count) {

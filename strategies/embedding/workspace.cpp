@@ -32,6 +32,8 @@ int64_t workspace_bytes(const Workload& w, const GraphPlan& plan, int64_t traine
   int64_t values = (2 * candidates + moved + own * 3 * chunk) * d;
   const int64_t scores = chunk * (candidates + own);
   values += w.comparator == Comparator::l2 ? 2 * scores : scores;
+  if (plan.compute == DType::bf16)  // rounded operands of the products, half a value each
+    values += ((chunk + candidates) * d + chunk * candidates) / 2;
   if (w.comparator == Comparator::cos) values += (chunk + candidates + own * chunk) * d;
   return trainers * of_trainer + spaces * values * kFloat;
 }

@@ -37,6 +37,31 @@ run 3 validate run "$work/graph.yaml" --partitions 8 --ranks 2 --order halving
 err_has "two partitions a rank"
 run 2 validate run "$work/graph.yaml" --order bata
 err_has "beta"
+run 0 validate run "$work/graph.yaml" --deterministic --precision bf16 --json
+cp "$work/out" "$work/one"
+run 0 validate run "$work/graph.yaml" --deterministic --precision bf16 --json --threads 3
+[ "$(grep loss_per_edge "$work/one")" = "$(grep loss_per_edge "$work/out")" ] || problem "losses differ with threads"
+run 2 validate run "$work/graph.yaml" --precision fp8
+err_has "fp32 or bf16"
+
+# A full disk: one of 40 KB of its own, where the system lets a user mount it.
+if unshare -rm true 2>/dev/null; then
+  mkdir "$work/small"
+  printf '#!/bin/sh\nmount -t tmpfs -o size=40k none "%s" && exec "%s" "$@"\n' "$work/small" "$meshplan" >"$work/full"
+  printf '#!/bin/sh\nexec unshare -rm "%s" "$@"\n' "$work/full" >"$work/full.sh"
+  chmod +x "$work/full" "$work/full.sh"
+  meshplan="$work/full.sh" run 4 validate run "$work/graph.yaml" --partitions 4 --resident 2 --checkpoints "$work/small"
+  err_has "No space left on device"
+  err_has "--resume"
+else
+  echo "skipped: no mounts for users here, a full disk is not tried"
+fi
+sed -e 's/{node: {}}/{node: {names: names.txt}}/' "$work/graph.yaml" >"$work/closed.yaml"
+cut -f 1,3 "$work/train.tsv" | tr '\t' '\n' | sort -u | grep -v '^n70$' >"$work/names.txt"
+run 4 validate run "$work/closed.yaml"
+err_has "an edge to an entity that is not in the names of 'node'"
+err_has "train.tsv:"
+err_has "n70"
 printf 'n1\tr0\n' >>"$work/train.tsv"
 run 4 validate run "$work/graph.yaml"
 err_has "train.tsv:2001"

@@ -19,10 +19,11 @@ void reserve(std::vector<float>& buffer, int64_t count) {
 }  // namespace
 
 BatchTrainer::BatchTrainer(const Workload& workload, SharedParameters& parameters,
-                           cpu::Workers& workers)
+                           cpu::Workers& workers, DType products)
     : w_(workload),
       parameters_(parameters),
       workers_(workers),
+      products_(products),
       mixed_(workload.batches_mix_relations()),
       chunk_edges_(workload.negatives.batch > 0 ? workload.negatives.batch
                                                 : workload.negatives.uniform),
@@ -115,7 +116,8 @@ double BatchTrainer::run_chunk(const Batch& batch, int64_t c, Space& space) {
                               .mask_batch = w_.negatives.batch == 0,
                               .corrupt_lhs = w_.negatives.lhs,
                               .corrupt_rhs = w_.negatives.rhs,
-                              .own = w_.negatives.other_end};
+                              .own = w_.negatives.other_end,
+                              .products = products_};
   return cpu::chunk_gradient(model, chunk, space.chunk,
                              {.dx = lhs_.gradient + lhs_.first[at] * cols,
                               .dy = rhs_.gradient + rhs_.first[at] * cols,

@@ -34,7 +34,9 @@ struct Batch {
 
 class BatchTrainer {
  public:
-  BatchTrainer(const Workload& workload, SharedParameters& parameters, cpu::Workers& workers);
+  /// products: see cpu::Pairs.
+  BatchTrainer(const Workload& workload, SharedParameters& parameters, cpu::Workers& workers,
+               DType products);
 
   /// Loss summed over the edges, N3 with it.
   double train(const Batch& batch);
@@ -64,6 +66,7 @@ class BatchTrainer {
   const Workload& w_;
   SharedParameters& parameters_;
   cpu::Workers& workers_;
+  DType products_;
   bool mixed_;
   int64_t chunk_edges_;
   size_t type_ = 0;       ///< relation type of the batch

@@ -42,20 +42,20 @@ void add_groups(const Workload& w, const Edges& edges, size_t bucket, const Buck
 }  // namespace
 
 struct BucketTrainer::Worker {
-  Worker(const Workload& w, SharedParameters& parameters, int size)
-      : threads(size), trainer(w, parameters, threads) {}
+  Worker(const Workload& w, SharedParameters& parameters, int size, DType products)
+      : threads(size), trainer(w, parameters, threads, products) {}
   cpu::Workers threads;
   BatchTrainer trainer;
   std::vector<int32_t> places;
 };
 
 BucketTrainer::BucketTrainer(const Workload& workload, SharedParameters& parameters,
-                             const ThreadMode& mode)
+                             const ThreadMode& mode, DType products)
     : w_(workload) {
   const int workers = mode.deterministic ? 1 : mode.threads;
   for (int i = 0; i < workers; ++i)
     workers_.push_back(
-        std::make_unique<Worker>(w_, parameters, mode.deterministic ? mode.threads : 1));
+        std::make_unique<Worker>(w_, parameters, mode.deterministic ? mode.threads : 1, products));
 }
 
 BucketTrainer::~BucketTrainer() = default;

@@ -26,7 +26,9 @@ struct ThreadMode {
 /// Threads with their scratch; kept from bucket to bucket.
 class BucketTrainer {
  public:
-  BucketTrainer(const Workload& workload, SharedParameters& parameters, const ThreadMode& mode);
+  /// products: what the operands of the scores' products are rounded to.
+  BucketTrainer(const Workload& workload, SharedParameters& parameters, const ThreadMode& mode,
+                DType products);
   ~BucketTrainer();
   BucketTrainer(const BucketTrainer&) = delete;
   BucketTrainer& operator=(const BucketTrainer&) = delete;

@@ -29,7 +29,7 @@ RankTrainer::RankTrainer(const RankSetup& setup, SharedParameters& parameters, W
     : s_(setup),
       parameters_(parameters),
       world_(world),
-      trainer_(*setup.workload, parameters, setup.threads) {}
+      trainer_(*setup.workload, parameters, setup.threads, setup.program->plan.compute) {}
 
 Status RankTrainer::load_resident(int64_t version) {
   const GraphPlan& plan = s_.program->plan;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gradients of a chunk of edges against differences of its loss, for every operator, comparator and
 // loss.
+#include <algorithm>
+#include <array>
 #include <cmath>
 
+#include "profiler/kernels/bf16_product.hpp"
+#include "profiler/kernels/elementwise.hpp"
 #include "profiler/kernels/graph_chunk.hpp"
 #include "profiler/kernels/graph_rows.hpp"
 #include "tests/unit/catch.hpp"
@@ -172,6 +176,65 @@ TEST_CASE("losses by hand") {
   loop = 1;
   s = {1, 0, 2};
   CHECK(loss_gradient(rows, 1, 3, s.data()) == Approx(0).margin(1e-6));
+}
+
+TEST_CASE("bf16 products are those of the rounded operands") {
+  uint32_t state = 7;
+  const auto draw = [&](int64_t count) {
+    std::vector<uint16_t> out;
+    for (int64_t i = 0; i < count; ++i) {
+      state = state * 1664525U + 1013904223U;
+      out.push_back(bf16_of(static_cast<float>(state >> 8) / 8388608.0F - 1));
+    }
+    return out;
+  };
+  for (const auto& [trans_a, trans_b] : {std::pair{false, true}, {false, false}, {true, false}})
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {33, 21, 50}}) {
+      CAPTURE(trans_a, trans_b, m, n, k);
+      const Bf16Product shape{trans_a,           trans_b, m, n, k, (trans_a ? m : k) + 1,
+                              (trans_b ? k : n), n + 2};
+      const std::vector<uint16_t> a = draw((trans_a ? k : m) * shape.lda),
+                                  b = draw((trans_b ? n : k) * shape.ldb);
+      std::vector<float> c(static_cast<size_t>(m * shape.ldc), 9), space;
+      bf16_product(shape, a.data(), b.data(), c.data(), space);
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          double sum = 0;
+          for (int64_t l = 0; l < k; ++l)
+            sum += static_cast<double>(float_of(
+                       a[static_cast<size_t>(trans_a ? l * shape.lda + i : i * shape.lda + l)])) *
+                   static_cast<double>(float_of(
+                       b[static_cast<size_t>(trans_b ? j * shape.ldb + l : l * shape.ldb + j)]));
+          CHECK(c[static_cast<size_t>(i * shape.ldc + j)] == Approx(sum).margin(1e-5));
+        }
+        CHECK(c[static_cast<size_t>(i * shape.ldc + n)] == 9);
+      }
+    }
+}
+
+TEST_CASE("gradients by bf16 products are near those by fp32") {
+  for (const Comparator comparator : {Comparator::dot, Comparator::cos, Comparator::squared_l2})
+    for (const bool own : {false, true}) {
+      CAPTURE(graph::name_of(comparator), own);
+      const ChunkModel exact{.comparator = comparator,
+                             .op = Operator::complex_diagonal,
+                             .cols = kCols,
+                             .dynamic = true,
+                             .own = own};
+      ChunkModel rounded = exact;
+      rounded.products = DType::bf16;
+      std::vector<float> a[4], b[4];
+      Case one(exact, false), other(rounded, false);
+      const double loss = one.run(a[0], a[1], a[2], a[3]);
+      CHECK(other.run(b[0], b[1], b[2], b[3]) == Approx(loss).epsilon(0.02));
+      CHECK(b[0] != a[0]);
+      for (size_t which = 0; which < 4; ++which) {
+        float largest = 0;
+        for (const float g : a[which]) largest = std::max(largest, std::fabs(g));
+        for (size_t i = 0; i < a[which].size(); ++i)
+          CHECK(b[which][i] == Approx(a[which][i]).margin(0.03 * static_cast<double>(largest)));
+      }
+    }
 }
 
 TEST_CASE("row-wise Adagrad by hand") {
