@@ -3,7 +3,8 @@
 # Installs the Debian packages that meshplan is built with; does nothing when all are there.
 set -euo pipefail
 packages=(g++ cmake ninja-build libfmt-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libeigen3-dev
-  libboost-graph-dev libopenblas-dev libdnnl-dev libtomlplusplus-dev libjs-chart.js catch2)
+  libboost-graph-dev libopenblas-dev libdnnl-dev libtomlplusplus-dev libjs-chart.js libhdf5-dev
+  catch2)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

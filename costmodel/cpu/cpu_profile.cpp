@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "topologies/base/reader.hpp"
@@ -83,13 +84,7 @@ struct Works {
     if (p.tier == Tier::peer) return cpu_message(bytes);
     return stream(p.load ? "partition-load" : "partition-store", bytes);
   }
-  CpuWork operator()(const BucketStep& b) const {
-    const auto c = static_cast<double>(b.chunk), n = static_cast<double>(b.negatives()),
-               d = static_cast<double>(b.dimension);
-    return {"edge-bucket",
-            {c, n / c, d},
-            6 * n * d * static_cast<double>(b.sides) * static_cast<double>(b.edges)};
-  }
+  CpuWork operator()(const BucketStep&) const { return {}; }  // see cpu_bucket
 };
 
 std::string list(const std::vector<double>& values) {
@@ -105,6 +100,20 @@ CpuWork cpu_work(CollectiveOp op, double bytes) { return stream(meshplan::name_o
 CpuWork cpu_message(double bytes) { return stream("send", bytes); }
 std::vector<CpuWork> cpu_update(double elements) {
   return {stream("zero", elements), stream("squared-norm", elements), stream("adamw", elements)};
+}
+
+std::vector<CpuWork> cpu_bucket(const BucketStep& b, double table_bytes) {
+  const auto edges = static_cast<double>(b.edges), d = static_cast<double>(b.dimension),
+             sides = static_cast<double>(b.sides), n = static_cast<double>(b.negatives());
+  const auto c = static_cast<double>(std::max<int64_t>(1, std::min(b.chunk, b.batch)));
+  const double rows = edges * (2 + sides * static_cast<double>(b.uniform) / c);
+  std::vector<CpuWork> out = {{"edge-chunk", {c, n / c, d}, 6 * n * d * sides * edges},
+                              {"row-gather", {table_bytes, d}, rows * d * 4},
+                              {"row-step", {table_bytes, d}, rows * d * 4}};
+  const auto parameters = static_cast<double>(b.parameters);
+  if (b.parameters > 0)
+    out.push_back({"operator-step", {std::min(parameters, d)}, parameters * edges});
+  return out;
 }
 
 Result<double> CpuTables::seconds(const CpuWork& work) const {

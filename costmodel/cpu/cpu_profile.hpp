@@ -22,15 +22,19 @@ struct CpuWork {
   double work = 0;
 };
 
-/// Products by (m, n, k) per FLOP, attention by (sqrt(q kv), head_dim) per FLOP, buckets of edges
-/// by (chunk, candidates / chunk, dimension) per FLOP of their products, partitions by bytes per
-/// byte, all else by elements per element.
+/// Products by (m, n, k) per FLOP, attention by (sqrt(q kv), head_dim) per FLOP, partitions by
+/// bytes per byte, all else by elements per element.
 CpuWork cpu_work(const Body& body);
 CpuWork cpu_work(CollectiveOp op, double bytes);
 /// "send": a message to another rank, from the call until the receiver has it.
 CpuWork cpu_message(double bytes);
 /// Per element of a rank: zeroing gradients, squared norm and AdamW at the end of a step.
 std::vector<CpuWork> cpu_update(double elements);
+
+/// Training of a bucket on one thread: chunks by (chunk, candidates / chunk, dimension) per FLOP of
+/// their products; rows gathered and stepped by (bytes of the tables that they are drawn from,
+/// dimension) per byte; operators stepped by their size per value.
+std::vector<CpuWork> cpu_bucket(const BucketStep& bucket, double table_bytes);
 
 struct CpuTables {
   int ranks = 1;

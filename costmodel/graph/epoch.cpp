@@ -8,6 +8,7 @@ namespace meshplan::graph {
 namespace {
 
 constexpr int64_t kEdgeBytes = 12;  // two ends and a relation, 32 bits each
+constexpr int64_t kWeightBytes = 4;
 
 /// Seconds of a pass, by what they go to.
 struct Spent {
@@ -97,12 +98,42 @@ BesideRows beside_rows(const Workload& w, const GraphPlan& plan, const GraphMach
   const int64_t held = plan.partitions > 1 ? edges / plan.partitions * plan.resident /
                                                  plan.partitions * plan.resident
                                            : edges;
-  out.edges =
-      kEdgeBytes * (machine.is_cpu || plan.partitions == 1 ? w.edges : std::min(edges, 2 * held));
+  const int64_t edge = kEdgeBytes + (w.data.weight_column >= 0 ? kWeightBytes : 0);
+  out.edges = edge * (machine.is_cpu || plan.partitions == 1 ? w.edges : std::min(edges, 2 * held));
   const int64_t chunk = w.negatives.batch > 0 ? w.negatives.batch : w.negatives.uniform;
-  out.workspace = machine.is_cpu ? workspace_bytes(w, plan, plan.threads, plan.threads)
+  out.workspace = machine.is_cpu ? plan.ranks * workspace_bytes(w, plan, plan.threads, plan.threads)
                                  : workspace_bytes(w, plan, 1, (w.batch + chunk - 1) / chunk);
-  out.operators = 2 * 4 * w.operator_parameters();
+  // With their sums; several ranks of a computer hold them each, as they were after the last
+  // exchange, and what has changed since.
+  const int64_t copies = machine.is_cpu && plan.ranks > 1 ? 3 * plan.ranks : 1;
+  out.operators = copies * 2 * 4 * w.operator_parameters();
+  return out;
+}
+
+std::vector<Part> memory_parts(const Workload& w, const GraphProgram& program,
+                               const GraphMachine& machine) {
+  int64_t rows = 0, sent = 0;
+  for (int r = 0; r < program.plan.ranks; ++r) {
+    // Ranks of a computer share its memory; what one sends is copied until the other has it.
+    int64_t largest = 0;
+    for (const GraphRound& round : program.ranks[static_cast<size_t>(r)])
+      for (const GraphStep& step : round.leave)
+        if (step.peer >= 0)
+          largest = std::max(largest, std::get<PartitionMove>(step.op.body).bytes);
+    sent += largest;
+    const int64_t held = expected_table_bytes(w, program, r);
+    rows = machine.is_cpu ? rows + held : std::max(rows, held);
+  }
+  const BesideRows beside = beside_rows(w, program.plan, machine);
+  std::vector<Part> out;
+  const auto part = [&](const char* name, int64_t bytes) {
+    if (bytes > 0) out.push_back({name, static_cast<double>(bytes)});
+  };
+  part("rows with their sums", rows);
+  if (machine.is_cpu) part("partitions on their way", sent);
+  part("edges", beside.edges);
+  part("workspace", beside.workspace);
+  part("operators with their sums", beside.operators);
   return out;
 }
 
@@ -110,6 +141,7 @@ int64_t least_memory(const Workload& w, const GraphPlan& plan, const GraphMachin
   int64_t rows = bytes_unpartitioned(w, plan.partitions);
   rows += std::min(plan.resident, plan.partitions) *
           bytes_of_partition(w, 0, plan.partitions);  // the smallest
+  if (machine.is_cpu) rows *= plan.ranks;
   return rows + beside_rows(w, plan, machine).total();
 }
 
@@ -142,7 +174,7 @@ Result<EpochEstimate> estimate_epoch(const Workload& w, const GraphPlan& plan,
 Result<EpochEstimate> estimate_epoch(const Workload& w, const GraphPlan& plan,
                                      const GraphMachine& machine, const BucketEdges& edges) {
   MESHPLAN_TRY(const GraphProgram program, lower(w, plan, edges, 1));
-  MESHPLAN_TRY(auto price, machine.pricer(plan));
+  MESHPLAN_TRY(auto price, machine.pricer(w, plan));
   Prices prices(price);
   EpochEstimate out;
   out.plan = plan;
@@ -163,13 +195,13 @@ Result<EpochEstimate> estimate_epoch(const Workload& w, const GraphPlan& plan,
       mean.add(one, passes / static_cast<double>(plan.ranks));
     }
   }
-  out.time = {{"matrix products", mean.products}, {"losses, operators, rows", mean.rest},
-              {"partitions, exposed", mean.swap}, {"partitions between ranks", mean.exchange},
-              {"shared parameters", mean.shared}, {"idle", mean.idle}};
-  if (machine.is_cpu) {
-    out.time.erase(out.time.begin() + 1);  // timed with the products
-    out.time.front().name = "training";
-  }
+  // A computer's products are timed with their losses.
+  out.time = {{machine.is_cpu ? "products, losses" : "matrix products", mean.products},
+              {machine.is_cpu ? "rows, operators" : "losses, operators, rows", mean.rest},
+              {"partitions, exposed", mean.swap},
+              {"partitions between ranks", mean.exchange},
+              {"shared parameters", mean.shared},
+              {"idle", mean.idle}};
   std::erase_if(out.time, [](const Part& part) { return part.value <= 0; });
   for (const Part& part : out.time) out.epoch_s += part.value;
   if (!out.time.empty())
@@ -179,21 +211,12 @@ Result<EpochEstimate> estimate_epoch(const Workload& w, const GraphPlan& plan,
         })->name;
   out.edges_per_s = out.epoch_s > 0 ? static_cast<double>(w.edges) / out.epoch_s : 0;
 
-  int64_t rows = 0;
   for (int r = 0; r < plan.ranks; ++r) {
-    Traffic one = expected_traffic(program, r);
+    const Traffic one = expected_traffic(program, r);
     for (int64_t pass = 0; pass < w.passes_per_epoch; ++pass) out.traffic.add(one);
-    rows = std::max(rows, expected_table_bytes(w, program, r));
   }
-  const BesideRows beside = beside_rows(w, plan, machine);
-  const auto part = [&](const char* name, int64_t bytes) {
-    if (bytes > 0) out.memory.push_back({name, static_cast<double>(bytes)});
-    out.peak_memory_bytes += bytes;
-  };
-  part("rows with their sums", rows);
-  part("edges", beside.edges);
-  part("workspace", beside.workspace);
-  part("operators with their sums", beside.operators);
+  out.memory = memory_parts(w, program, machine);
+  for (const Part& part : out.memory) out.peak_memory_bytes += static_cast<int64_t>(part.value);
   out.capacity_bytes = machine.device_bytes;
   out.fits = machine.device_bytes == 0 || out.peak_memory_bytes <= machine.device_bytes;
   if (plan.home == Home::host) {

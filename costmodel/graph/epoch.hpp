@@ -37,6 +37,10 @@ struct BesideRows {
 BesideRows beside_rows(const Workload& workload, const GraphPlan& plan,
                        const GraphMachine& machine);
 
+/// What the fullest device holds at most under the program, by kind; a computer's ranks together.
+std::vector<Part> memory_parts(const Workload& workload, const GraphProgram& program,
+                               const GraphMachine& machine);
+
 /// Least memory of any device under the plan, without lowering it: the resident partitions. Never
 /// above the estimate's.
 int64_t least_memory(const Workload& workload, const GraphPlan& plan, const GraphMachine& machine);

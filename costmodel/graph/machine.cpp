@@ -12,7 +12,7 @@
 namespace meshplan::graph {
 namespace {
 
-using Pricer = std::function<OpTime(const Op&)>;
+using Pricer = GraphMachine::Pricer;
 
 /// Ranks of a graph plan as a group that the fabric knows: consecutive GPUs.
 Plan ranks_of(const GraphPlan& plan) {
@@ -82,7 +82,7 @@ Result<GraphMachine> machine_of(const Cluster& cluster, double storage_bytes_per
   out.host_bytes = cluster.host.memory_bytes;
   out.assumed = cluster.assumed;
   out.source = {cluster.source, cluster.gpu.source};
-  out.pricer = [=](const GraphPlan& plan) -> Result<Pricer> {
+  out.pricer = [=](const Workload&, const GraphPlan& plan) -> Result<Pricer> {
     MESHPLAN_TRY(const PlanLinks links, costs->links(ranks_of(plan), *trainer));
     return Pricer(GpuPricer(costs, trainer, plan, links, storage_bytes_per_s));
   };
@@ -96,20 +96,28 @@ Result<GraphMachine> machine_of(const CpuProfile& profile) {
   out.device_bytes = profile.memory_bytes;
   out.is_cpu = true;
   out.source = {profile.source};
-  const Op step{BucketStep{1, 1, 1, 1, 1}, Module::embedding, {}, {}};
-  if (const auto priced = profile.of(1).seconds(cpu_work(step.body)); !priced.ok())
-    return priced.error();
-  out.pricer = [profile](const GraphPlan& plan) -> Result<Pricer> {
+  for (const CpuWork& work : cpu_bucket(
+           {.edges = 1, .batch = 1, .chunk = 1, .uniform = 1, .dimension = 1, .parameters = 1}, 1))
+    if (const auto priced = profile.of(1).seconds(work); !priced.ok()) return priced.error();
+  out.pricer = [profile](const Workload& w, const GraphPlan& plan) -> Result<Pricer> {
     const CpuTables& tables = profile.of(plan.ranks * plan.threads);
     const auto threads = static_cast<double>(plan.threads);
-    return Pricer([tables, threads](const Op& op) {
+    const int64_t held = std::min(plan.resident, plan.partitions);
+    const auto table_bytes = static_cast<double>(held * bytes_of_partition(w, 0, plan.partitions) +
+                                                 bytes_unpartitioned(w, plan.partitions));
+    const auto seconds = [tables](const CpuWork& work) {
+      const auto time = tables.seconds(work);
+      return time.ok() ? time.value() : 0;
+    };
+    return Pricer([=](const Op& op) {
       OpTime time;
-      const auto seconds = tables.seconds(cpu_work(op.body));
-      const double alone = seconds.ok() ? seconds.value() : 0;
-      if (std::holds_alternative<BucketStep>(op.body))
-        time.products_s = alone / threads;
-      else
-        time.move_s = alone;
+      if (const auto* bucket = std::get_if<BucketStep>(&op.body)) {
+        const std::vector<CpuWork> works = cpu_bucket(*bucket, std::max(1.0, table_bytes));
+        time.products_s = seconds(works.front()) / threads;
+        for (size_t i = 1; i < works.size(); ++i) time.rest_s += seconds(works[i]) / threads;
+      } else {
+        time.move_s = seconds(cpu_work(op.body));
+      }
       return time;
     });
   };

@@ -29,8 +29,9 @@ struct GraphMachine {
   bool is_cpu = false;           ///< devices are cores of one computer, threads of one rank
   std::vector<std::string> assumed, source;
 
-  /// Prices of a plan's operations; made once per number of ranks.
-  std::function<Result<std::function<OpTime(const Op&)>>(const GraphPlan&)> pricer;
+  /// Prices of a plan's operations; a computer's depend on the size of the tables.
+  using Pricer = std::function<OpTime(const Op&)>;
+  std::function<Result<Pricer>(const Workload&, const GraphPlan&)> pricer;
 };
 
 /// GPUs: measured tables of the GPU and its fabric. `storage_bytes_per_s`: of one node's disks.

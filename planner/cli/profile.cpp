@@ -81,6 +81,7 @@ int run_profile(const Arguments& arguments) {
   app.add_option("--folder", options.folder,
                  "where partitions of graphs are written; else the temporary one");
   app.add_flag("--coarse", coarse, "small sizes only, in a second: to try things out");
+  app.add_flag("--only-graphs", options.only_graphs, "of a CPU: what graph workloads use");
   app.add_flag("--quick", gpu.quick, "of a GPU: a coarse grid");
   app.add_option("--budget-seconds", gpu.budget_s, "of a GPU: begin no point after this (180)")
       ->check(CLI::PositiveNumber);

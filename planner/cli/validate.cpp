@@ -8,20 +8,39 @@
 #include "strategies/embedding/workload.hpp"
 #include "topologies/base/files.hpp"
 #include "topologies/base/nearest.hpp"
+#include "validate/published/graph/report.hpp"
 #include "validate/published/report.hpp"
 
 namespace meshplan::cli {
 namespace {
 
+int published_graphs(const CsvTable& table, const std::string& csv, const std::string& html,
+                     bool json) {
+  if (!html.empty())
+    return fail({.kind = ErrorKind::usage,
+                 .message = "graph embeddings have no page",
+                 .where = "--html",
+                 .hint = "--csv, --json"},
+                json);
+  MESHPLAN_CLI_TRY(const graph::PublishedGraphs report, graph::validate_graphs(table), json);
+  print(json ? graph::graphs_json(report) : graph::graphs_text(report));
+  const Status written = csv.empty() ? Status(Done{}) : write_file(csv, graph::graphs_csv(report));
+  return written.ok() ? 0 : fail(written.error(), json);
+}
+
 int run_published(const Arguments& arguments) {
   CLI::App app(
       "Predicts every run of a table and compares with what was measured: per case, per source.\n\n"
       "  meshplan validate published validate/published/runs.csv\n"
+      "  meshplan validate published validate/published/embedding.csv\n"
       "  meshplan validate published runs.csv --json --csv cases.csv --html report.html\n",
       "meshplan validate published");
   std::string table, csv, html;
   bool json = false;
-  app.add_option("CASES", table, "table of runs; columns as in validate/published/runs.csv");
+  app.add_option(
+      "CASES", table,
+      "table of runs; columns as in validate/published/runs.csv or, of graph embeddings, "
+      "embedding.csv");
   app.add_option("--csv", csv, "write one line a case");
   app.add_option("--html", html, "write a page with tables and a scatter, no network needed");
   app.add_flag("--json", json, "one JSON document on standard output");
@@ -32,6 +51,8 @@ int run_published(const Arguments& arguments) {
                  .hint = "meshplan validate published CASES.csv; the bundled table is "
                          "validate/published/runs.csv"},
                 json);
+  MESHPLAN_CLI_TRY(const CsvTable read, CsvTable::open(table), json);
+  if (graph::is_graph_table(read)) return published_graphs(read, csv, html, json);
   auto done = [&] {
     const Progress progress("predicting");
     return validate_published(table);

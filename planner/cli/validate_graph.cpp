@@ -14,7 +14,8 @@ namespace {
 using report::Align;
 
 struct GraphFlags {
-  std::string workload, order = "beta", ties = "realistic", on = "test", folder, tsv, npy, profile;
+  std::string workload, order = "beta", ties = "realistic", on = "test", folder, tsv, npy, pbg,
+                        start, entities, profile;
   int64_t partitions = 1, resident = 0, ranks = 1, threads = 1, epochs = -1, seed = 1,
           candidates = 0, save_every = 1, evaluate_every = 0;
   std::string precision = "fp32";
@@ -48,6 +49,11 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   add("--profile", f.profile, "CPU profile (meshplan profile): predict the time of a pass as well");
   add("--export-tsv", f.tsv, "folder for entities.tsv and relations.tsv");
   add("--export-npy", f.npy, "folder for NumPy arrays and their names");
+  add("--export-pbg", f.pbg, "folder for a checkpoint of PyTorch-BigGraph, its entities beside it");
+  add("--start-pbg", f.start,
+      "PyTorch-BigGraph's checkpoint_path: rows and operators to begin with");
+  add("--pbg-entities", f.entities, "its entity_path; else ../data/entities beside --start-pbg")
+      ->needs("--start-pbg");
   add("--ties", f.ties, "realistic (default), pessimistic (PBG's), optimistic");
   app.add_flag("--json", f.json, "one JSON document on standard output");
 }
@@ -87,6 +93,9 @@ Result<graph::RunOptions> options_from(const GraphFlags& f) {
   o.folder = f.folder;
   o.export_tsv = f.tsv;
   o.export_npy = f.npy;
+  o.export_pbg = f.pbg;
+  if (!f.start.empty())
+    o.start_pbg = {f.entities.empty() ? f.start + "/../data/entities" : f.entities, f.start};
   o.save_every = f.save_every;
   o.resume = f.resume;
   o.evaluate_on = f.on;
@@ -116,20 +125,30 @@ Json traffic_json(const graph::Traffic& t) {
 /// work on the computer only ever adds to it.
 struct PassTimes {
   double predicted_s = 0, measured_s = 0;
-  double error() const { return predicted_s / measured_s - 1; }
+  std::vector<Part> parts;  ///< of the prediction
 };
 Result<std::optional<PassTimes>> pass_times(const graph::RunAnswer& a, const GraphFlags& f) {
   if (f.profile.empty() || a.passes.empty()) return std::optional<PassTimes>();
   MESHPLAN_TRY(const CpuProfile profile, read_cpu_profile(f.profile));
   MESHPLAN_TRY(const graph::GraphMachine machine, graph::machine_of(profile));
-  MESHPLAN_TRY(const graph::EpochEstimate epoch,
-               graph::estimate_epoch(a.workload, a.plan, machine));
+  MESHPLAN_TRY(graph::EpochEstimate epoch, graph::estimate_epoch(a.workload, a.plan, machine));
   PassTimes out;
-  out.predicted_s = epoch.epoch_s / static_cast<double>(a.workload.passes_per_epoch);
+  const auto passes = static_cast<double>(a.workload.passes_per_epoch);
+  out.predicted_s = epoch.epoch_s / passes;
+  out.parts = std::move(epoch.time);
+  for (Part& part : out.parts) part.value /= passes;
   out.measured_s = a.passes.front().report.seconds;
   for (const graph::PassLine& line : a.passes)
     out.measured_s = std::min(out.measured_s, line.report.seconds);
   return std::optional<PassTimes>(out);
+}
+
+double error_of(double predicted, double measured) { return predicted / measured - 1; }
+
+Json parts_json(const std::vector<Part>& parts) {
+  Json out = Json::object();
+  for (const Part& part : parts) out[part.name] = part.value;
+  return out;
 }
 
 Json to_document(const graph::RunAnswer& a, const std::optional<PassTimes>& times,
@@ -152,10 +171,20 @@ Json to_document(const graph::RunAnswer& a, const std::optional<PassTimes>& time
               {"passes", std::move(passes)},      {"expected_traffic", traffic_json(a.expected)},
               {"traffic_equal", a.traffic_equal}, {"expected_table_bytes", a.expected_table_bytes},
               {"table_bytes", a.table_bytes},     {"resident_bytes", a.resident_bytes}};
+  if (a.taken_over)
+    out["taken_over"] = {{"version", a.taken_over->version},
+                         {"rows", a.taken_over->rows},
+                         {"rows_unknown", a.taken_over->unknown},
+                         {"rows_missing", a.taken_over->missing},
+                         {"relations", a.taken_over->relations}};
   if (times)
     out["pass_time"] = {{"predicted_s", times->predicted_s},
                         {"measured_s", times->measured_s},
-                        {"error", times->error()}};
+                        {"error", error_of(times->predicted_s, times->measured_s)},
+                        {"predicted_parts_s", parts_json(times->parts)}};
+  out["memory"] = {{"predicted_bytes", a.expected_bytes()},
+                   {"predicted_parts_bytes", parts_json(a.memory)},
+                   {"measured_bytes", a.peak_bytes > 0 ? Json(a.peak_bytes) : Json()}};
   if (a.evaluation)
     out["evaluation"] = {{"ties", f.ties},
                          {"candidates", f.candidates},
@@ -172,6 +201,14 @@ std::string to_text(const graph::RunAnswer& a, const std::optional<PassTimes>& t
                                 a.workload.name, report::grouped(a.workload.entity_rows()),
                                 a.workload.dimension, report::grouped(a.workload.edges),
                                 report::grouped(a.workload.relation_count()), graph::brief(a.plan));
+  if (a.taken_over)
+    out += fmt::format(
+        "  begins with version {} of a PBG checkpoint: {} rows by name, {} relations; {} rows of "
+        "it\n"
+        "  not in the graph, {} rows of the graph not in it; optimizer sums begin at zero\n\n",
+        a.taken_over->version, report::grouped(a.taken_over->rows),
+        report::grouped(a.taken_over->relations), report::grouped(a.taken_over->unknown),
+        report::grouped(a.taken_over->missing));
   report::Table table({{"pass", Align::right},
                        {"loss an edge", Align::right},
                        {"time", Align::right},
@@ -195,10 +232,15 @@ std::string to_text(const graph::RunAnswer& a, const std::optional<PassTimes>& t
   out += fmt::format("  rows in memory {}, planned {}\n",
                      report::gib(static_cast<double>(a.table_bytes)),
                      report::gib(static_cast<double>(a.expected_table_bytes)));
+  const auto predicted = static_cast<double>(a.expected_bytes()),
+             peak = static_cast<double>(a.peak_bytes);
+  if (a.peak_bytes > 0)
+    out += fmt::format("  the process held {} at most while it trained, predicted {}: {:+.1f} %\n",
+                       report::gib(peak), report::gib(predicted), 100 * error_of(predicted, peak));
   if (times)
     out += fmt::format("  a pass takes {} at least, predicted {}: {:+.1f} %\n",
                        report::seconds(times->measured_s), report::seconds(times->predicted_s),
-                       100 * times->error());
+                       100 * error_of(times->predicted_s, times->measured_s));
   if (!a.evaluation) return out;
   report::Table ranks({{""},
                        {"MRR", Align::right},

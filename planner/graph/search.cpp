@@ -108,7 +108,7 @@ Result<GraphAnswer> search(const GraphQuestion& q) {
       too_large(plan, least);
       continue;
     }
-    MESHPLAN_TRY(const auto price, q.machine.pricer(plan));
+    MESHPLAN_TRY(const auto price, q.machine.pricer(q.workload, plan));
     candidates.push_back({plan, least_epoch_s(q.workload, plan, price)});
   }
   out.funnel.covered = out.funnel.visited;

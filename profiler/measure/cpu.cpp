@@ -44,12 +44,7 @@ class CpuBench {
 
   Result<CpuTables> run() {
     tables_.ranks = watch_.group().size();
-    for (const Layout layout : {Layout::tn, Layout::nn, Layout::nt}) {
-      MESHPLAN_CHECK(products(layout));
-    }
-    MESHPLAN_CHECK(attention(Pass::forward));
-    MESHPLAN_CHECK(attention(Pass::backward));
-    MESHPLAN_CHECK(streams());
+    if (!options_.only_graphs) MESHPLAN_CHECK(transformers());
     MESHPLAN_CHECK(graphs());
     if (tables_.ranks > 1) MESHPLAN_CHECK(collectives());
     return std::move(tables_);
@@ -81,6 +76,15 @@ class CpuBench {
     }
     MESHPLAN_TRY(tables_.kernels[kernel], GridTable::make(axes, std::move(values)));
     return Done{};
+  }
+
+  Status transformers() {
+    for (const Layout layout : {Layout::tn, Layout::nn, Layout::nt}) {
+      MESHPLAN_CHECK(products(layout));
+    }
+    MESHPLAN_CHECK(attention(Pass::forward));
+    MESHPLAN_CHECK(attention(Pass::backward));
+    return streams();
   }
 
   Status products(Layout layout) {
@@ -224,16 +228,34 @@ class CpuBench {
     GraphBench bench(
         options_.folder.empty() ? std::filesystem::temp_directory_path().string() : options_.folder,
         std::to_string(watch_.group().rank()));
+    const auto whole = [](double size) { return static_cast<int64_t>(size); };
     const auto flops = [](const std::vector<double>& s) { return 12 * s[0] * s[0] * s[1] * s[2]; };
-    MESHPLAN_CHECK(grid("edge-bucket", {{50, 250, 1000}, {1, 2, 6, 21}, {32, 100, 400}}, flops,
+    MESHPLAN_CHECK(grid("edge-chunk",
+                        {{50, 100, 250, 500, 1000}, {1, 2, 4, 11, 21}, {32, 100, 200, 400}}, flops,
                         [&](const std::vector<double>& s) {
                           const bool smallest = s[0] == 50 && s[1] == 1 && s[2] == 32;
                           if (!smallest && flops(s) > options_.largest_flops)
                             return std::function<Status()>();
-                          return bench.bucket(static_cast<int64_t>(s[0]),
-                                              static_cast<int64_t>(s[0] * s[1]),
-                                              static_cast<int64_t>(s[2]));
+                          return bench.chunk(whole(s[0]), whole(s[0] * s[1]), whole(s[2]));
                         }));
+    // Rows of a table in the caches, and beyond them.
+    const Axis tables = {1 << 20, 1 << 23, 1 << 25, 1 << 27, 1 << 29}, cols = {32, 100, 400};
+    const auto row_bytes = [](const std::vector<double>& s) {
+      return 4 * s[1] * GraphBench::kRows;
+    };
+    const auto rows = [&](const char* name, auto prepare) {
+      return grid(name, {tables, cols}, row_bytes, [&](const std::vector<double>& s) {
+        if (s[0] > tables.front() && s[0] > 64 * options_.largest_elements)
+          return std::function<Status()>();
+        return prepare(whole(s[0]), whole(s[1]));
+      });
+    };
+    MESHPLAN_CHECK(rows("row-gather", [&](int64_t b, int64_t c) { return bench.gather(b, c); }));
+    MESHPLAN_CHECK(rows("row-step", [&](int64_t b, int64_t c) { return bench.step(b, c); }));
+    MESHPLAN_CHECK(grid(
+        "operator-step", {cols},
+        [](const std::vector<double>& s) { return s[0] * GraphBench::kRows; },
+        [&](const std::vector<double>& s) { return bench.operators(whole(s[0])); }));
     const Axis sizes = {1 << 20, 1 << 24, 1 << 27};
     const auto bytes = [](const std::vector<double>& s) { return s[0]; };
     const auto fits = [&](double size) {

@@ -15,6 +15,7 @@ struct CpuProfileOptions {
   double seconds_per_point = 0.02;    ///< of measuring
   double largest_flops = 4e9;         ///< products beyond are left out
   double largest_elements = 1 << 23;  ///< the same of kernels that stream, of collectives in fp32
+  bool only_graphs = false;           ///< leave out what graph workloads do not use
   std::string folder;  ///< where partitions of graphs are written; empty: the temporary one
   std::function<void(const std::string& what)> progress;  ///< may be empty
 };

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/measure/graph_bench.hpp"
 
+#include <sys/mman.h>
+
+#include <cstdlib>
 #include <filesystem>
+#include <new>
 
 #include "profiler/kernels/graph_rows.hpp"
 #include "profiler/storage/row_file.hpp"
@@ -9,8 +13,10 @@
 namespace meshplan {
 namespace {
 
-constexpr int64_t kTableValues = int64_t{1} << 23;  // beyond the caches, as partitions are
 constexpr int64_t kRelations = 200;
+constexpr int64_t kDraws = 64 * GraphBench::kRows;
+constexpr size_t kPage = size_t{2} << 20;
+constexpr size_t kRowsAhead = 3;  // as the trainer reads ahead
 
 void fill(std::vector<float>& values, int64_t count) {
   values.resize(static_cast<size_t>(count));
@@ -36,28 +42,79 @@ GraphBench::~GraphBench() {
   std::filesystem::remove(path_, ignored);
 }
 
-void GraphBench::step(const std::vector<int32_t>& ids, const std::vector<float>& gradient) {
-  for (size_t i = 0; i < ids.size(); ++i)
-    cpu::row_adagrad(cols_, gradient.data() + static_cast<int64_t>(i) * cols_, 0.01F, 0,
-                     table_.data() + ids[i] * cols_, sums_.data() + ids[i]);
+void GraphBench::Free::operator()(float* data) const { std::free(data); }
+
+void GraphBench::make_table(int64_t bytes, int64_t cols) {
+  const int64_t rows = std::max<int64_t>(1, bytes / 4 / cols);
+  cols_ = cols;
+  if (bytes != table_bytes_) {
+    const size_t whole = (static_cast<size_t>(bytes) + kPage - 1) / kPage * kPage;
+    table_.reset(static_cast<float*>(std::aligned_alloc(kPage, whole)));
+    if (table_ == nullptr) throw std::bad_alloc();
+    ::madvise(table_.get(), whole, MADV_HUGEPAGE);
+    std::fill_n(table_.get(), bytes / 4, 0.1F);
+    table_bytes_ = bytes;
+  }
+  sums_.assign(static_cast<size_t>(rows), 1.0F);
+  head_.assign(static_cast<size_t>(rows), -1);
+  fill(x_, kRows * cols);
+  fill(gradient_, kBatchRows * cols);
+  draw(draws_, kDraws, rows, 1);
 }
 
-std::function<Status()> GraphBench::bucket(int64_t edges, int64_t candidates, int64_t cols) {
-  cols_ = cols;
-  const int64_t rows = kTableValues / cols;
-  fill(table_, rows * cols);
-  fill(sums_, rows);
+const int32_t* GraphBench::next_rows() {
+  next_ = (next_ + kRows) % kDraws;
+  return draws_.data() + next_;
+}
+
+float* GraphBench::next_gradient(int64_t rows, int64_t cols) {
+  if (next_row_ + rows > static_cast<int64_t>(gradient_.size()) / cols) next_row_ = 0;
+  float* at = gradient_.data() + next_row_ * cols;
+  next_row_ += rows;
+  return at;
+}
+
+/// Touches of equal rows are chained, their gradients summed, the row stepped.
+void GraphBench::step_rows(const int32_t* ids) {
+  rows_.clear();
+  float* gradient = next_gradient(kRows, cols_);
+  next_touch_.assign(static_cast<size_t>(kRows), -1);
+  for (int32_t i = kRows; i-- > 0;) {
+    int32_t& head = head_[static_cast<size_t>(ids[i])];
+    if (head < 0) {
+      head = static_cast<int32_t>(rows_.size());
+      rows_.emplace_back(ids[i], i);
+    } else {
+      auto& row = rows_[static_cast<size_t>(head)];
+      next_touch_[static_cast<size_t>(i)] = row.second;
+      row.second = i;
+    }
+  }
+  for (const auto& [row, first] : rows_) head_[static_cast<size_t>(row)] = -1;
+  for (size_t r = 0; r < rows_.size(); ++r) {
+    const auto [row, first] = rows_[r];
+    if (r + kRowsAhead < rows_.size()) {
+      const auto [ahead, touch] = rows_[r + kRowsAhead];
+      cpu::prefetch_row(table_.get() + ahead * cols_, cols_);
+      cpu::prefetch_row(gradient + touch * cols_, cols_);
+    }
+    float* sum = gradient + first * cols_;
+    for (int32_t touch = next_touch_[static_cast<size_t>(first)]; touch >= 0;
+         touch = next_touch_[static_cast<size_t>(touch)])
+      cpu::add_row(cols_, gradient + touch * cols_, sum);
+    cpu::row_adagrad(cols_, sum, 1e-9F, 0, table_.get() + row * cols_, sums_.data() + row);
+  }
+}
+
+std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int64_t cols) {
   fill(operators_, kRelations * cols);
-  for (auto* values : {&x_, &y_, &dx_, &dy_}) fill(*values, candidates * cols);
+  for (auto* values : {&x_, &y_}) fill(*values, candidates * cols);
+  fill(gradient_, std::max(kBatchRows, 2 * candidates) * cols);
   for (auto* values : {&drhs_, &dlhs_}) fill(*values, edges * cols);
-  draw(lhs_, candidates, rows, 1);
-  draw(rhs_, candidates, rows, 2);
   draw(relations_, edges, kRelations, 3);
   const cpu::ChunkModel model{
       .op = graph::Operator::complex_diagonal, .cols = cols, .dynamic = true};
   return [=, this]() -> Status {
-    cpu::gather_rows(table_.data(), cols, lhs_.data(), candidates, nullptr, x_.data());
-    cpu::gather_rows(table_.data(), cols, rhs_.data(), candidates, nullptr, y_.data());
     cpu::Chunk chunk;
     chunk.edges = edges;
     chunk.lhs = chunk.rhs = candidates;
@@ -65,9 +122,43 @@ std::function<Status()> GraphBench::bucket(int64_t edges, int64_t candidates, in
     chunk.y = y_.data();
     chunk.rhs_params = chunk.lhs_params = operators_.data();
     chunk.relations = relations_.data();
-    cpu::chunk_gradient(model, chunk, space_, {dx_.data(), dy_.data(), drhs_.data(), dlhs_.data()});
-    step(lhs_, dx_);
-    step(rhs_, dy_);
+    float* dx = next_gradient(2 * candidates, cols);
+    cpu::chunk_gradient(model, chunk, space_,
+                        {dx, dx + candidates * cols, drhs_.data(), dlhs_.data()});
+    return Done{};
+  };
+}
+
+std::function<Status()> GraphBench::gather(int64_t bytes, int64_t cols) {
+  make_table(bytes, cols);
+  return [=, this]() -> Status {
+    cpu::gather_rows(table_.get(), cols, next_rows(), kRows, nullptr, x_.data());
+    return Done{};
+  };
+}
+
+std::function<Status()> GraphBench::step(int64_t bytes, int64_t cols) {
+  make_table(bytes, cols);
+  return [this]() -> Status {
+    step_rows(next_rows());
+    return Done{};
+  };
+}
+
+std::function<Status()> GraphBench::operators(int64_t cols) {
+  fill(operators_, kRelations * cols);
+  fill(drhs_, kRows * cols);
+  fill(dx_, kRelations * cols);
+  fill(dy_, kRelations * cols);
+  draw(relations_, kRows, kRelations, 3);
+  return [=, this]() -> Status {
+    std::fill(dx_.begin(), dx_.end(), 0.0F);
+    for (size_t i = 0; i < relations_.size(); ++i)
+      cpu::add_row(cols, drhs_.data() + static_cast<int64_t>(i) * cols,
+                   dx_.data() + relations_[i] * cols);
+    for (int64_t r = 0; r < kRelations; ++r)
+      cpu::value_adagrad(cols, dx_.data() + r * cols, 1e-9F, operators_.data() + r * cols,
+                         dy_.data() + r * cols);
     return Done{};
   };
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is timed for graph workloads: a chunk of edges on one thread from rows to rows, a partition
-// to the disk and back.
+// What is timed for graph workloads, on one thread: losses and gradients of a chunk of edges, rows
+// that are gathered from a table and stepped in it, operators that are stepped; a partition to the
+// disk and back.
 #pragma once
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "profiler/kernels/graph_chunk.hpp"
@@ -18,19 +20,39 @@ class GraphBench {
   GraphBench(const GraphBench&) = delete;
   GraphBench& operator=(const GraphBench&) = delete;
 
-  /// Both sides of `edges` edges, ComplEx with softmax: rows gathered, gradients, rows stepped.
-  std::function<Status()> bucket(int64_t edges, int64_t candidates, int64_t cols);
+  /// Both sides of `edges` edges, ComplEx with softmax, from gathered rows to their gradients.
+  std::function<Status()> chunk(int64_t edges, int64_t candidates, int64_t cols);
+  /// kRows rows of a table of `bytes`, at random, as the candidates of a chunk are read.
+  std::function<Status()> gather(int64_t bytes, int64_t cols);
+  /// The same, their equal ones merged and each stepped by row-wise Adagrad.
+  std::function<Status()> step(int64_t bytes, int64_t cols);
+  /// Gradients of kRows edges' operators of `cols` values, summed by relation and stepped.
+  std::function<Status()> operators(int64_t cols);
+  static constexpr int64_t kRows = 2048;
+  static constexpr int64_t kBatchRows =
+      4 * kRows;  ///< gradients of a batch, beyond the near caches
   std::function<Status()> store(int64_t bytes);
   /// Of what a store of as many bytes has left.
   std::function<Status()> load(int64_t bytes);
 
  private:
-  void step(const std::vector<int32_t>& ids, const std::vector<float>& gradient);
+  /// A table of `bytes` on large pages, and more draws of its rows than the caches remember.
+  void make_table(int64_t bytes, int64_t cols);
+  const int32_t* next_rows();
+  void step_rows(const int32_t* ids);
 
+  struct Free {
+    void operator()(float* data) const;
+  };
   std::string path_;
-  int64_t cols_ = 0;
-  std::vector<float> table_, sums_, x_, y_, dx_, dy_, operators_, drhs_, dlhs_, partition_;
-  std::vector<int32_t> lhs_, rhs_, relations_;
+  /// Where the next `rows` rows of a batch's gradients are.
+  float* next_gradient(int64_t rows, int64_t cols);
+
+  int64_t cols_ = 0, table_bytes_ = 0, next_ = 0, next_row_ = 0;
+  std::unique_ptr<float, Free> table_;
+  std::vector<float> sums_, x_, y_, gradient_, dx_, dy_, operators_, drhs_, dlhs_, partition_;
+  std::vector<int32_t> draws_, relations_, head_, next_touch_;
+  std::vector<std::pair<int32_t, int32_t>> rows_;  ///< row, its first touch
   cpu::ChunkSpace space_;
 };
 

@@ -34,6 +34,19 @@ run 2 plan "$work/graph.yaml" 1xH2000
 run 0 profile --device cpu --coarse --ranks 1 --out "$work/cpu.yaml"
 run 0 plan "$work/graph.yaml" "$work/cpu.yaml" --home storage --partitions 64
 out_has "64 partitions"
+# Published graphs on the machines of their papers and on one H200: each fits or says that it does not.
+graphs=$root/examples/graphs
+run 0 plan "$graphs/freebase86m.yaml" "$graphs/p3.2xlarge.yaml" --storage-gb-per-s 0.4
+out_has "best plans"
+narrow
+run 0 plan "$graphs/freebase86m-400.yaml" "$graphs/p3.16xlarge.yaml"
+run 0 plan "$graphs/freebase86m.yaml" 1xH200 --json
+out_has '"partitions": 1'
+run 0 plan "$graphs/freebase86m-400.yaml" 1xH200
+run 0 plan "$graphs/freebase.yaml" 1xH200
+out_has "unpartitioned"
+run 3 plan "$graphs/freebase86m-400.yaml" "$graphs/p3.2xlarge.yaml" --partitions 1
+out_has "no plan fits"
 sed -i 's/edges: 304727650/edges: 0/' "$work/graph.yaml"
 run 4 plan "$work/graph.yaml" 1xH200
 err_has "the size of the graph is not stated"

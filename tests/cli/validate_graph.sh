@@ -23,6 +23,7 @@ narrow
 run 0 profile --device cpu --coarse --ranks 1 --out "$work/cpu.yaml"
 run 0 validate run "$work/graph.yaml" --partitions 4 --resident 2 --profile "$work/cpu.yaml"
 out_has "at least, predicted"
+out_has "at most while it trained, predicted"
 run 0 validate run "$work/graph.yaml" --partitions 4 --resident 2 --checkpoints "$work/state" --json
 for key in '"schema": "meshplan.graph-run/1"' '"traffic_equal": true' '"partition_loads": 7'; do
   out_has "$key"
@@ -33,6 +34,21 @@ run 4 validate run "$work/graph.yaml" --partitions 8 --resident 2 --checkpoints 
 err_has "another number of partitions"
 run 0 validate run "$work/graph.yaml" --partitions 4 --ranks 2 --order halving
 out_has "as planned"
+# To PyTorch-BigGraph's files and back; without libhdf5 it says so.
+"$meshplan" validate run "$work/graph.yaml" --epochs 0 --export-pbg "$work/pbg" >"$work/out" 2>"$work/err"
+code=$?
+last="validate run --export-pbg"
+if [ "$code" = 6 ]; then
+  err_has "libhdf5-dev"
+else
+  [ "$code" = 0 ] || problem "exit code $code"
+  run 0 validate run "$work/graph.yaml" --partitions 4 --export-pbg "$work/pbg"
+  [ -s "$work/pbg/model/embeddings_node_3.v1.h5" ] || problem "the last partition is missing"
+  run 0 validate run "$work/graph.yaml" --epochs 1 --start-pbg "$work/pbg/model"
+  out_has "begins with version 1 of a PBG checkpoint: 68 rows by name, 3 relations"
+  run 4 validate run "$work/graph.yaml" --start-pbg "$work/nowhere"
+  err_has "checkpoint_version.txt"
+fi
 run 3 validate run "$work/graph.yaml" --partitions 8 --ranks 2 --order halving
 err_has "two partitions a rank"
 run 2 validate run "$work/graph.yaml" --order bata

@@ -22,6 +22,22 @@ cp "$work/out" "$work/first"
 run 0 validate published "$table"
 cmp -s "$work/out" "$work/first" || problem "a second run differs"
 
+graphs=$root/validate/published/embedding.csv
+run 0 validate published "$graphs" --csv "$work/graphs.csv"
+for text in "123 rows" "time of an epoch, by source" "the machine is not stated" "emb-0143"; do out_has "$text"; done
+[ "$(wc -l <"$work/graphs.csv")" = 124 ] || problem "not a line a row in the CSV"
+cp "$work/out" "$work/first"
+run 0 validate published "$graphs"
+cmp -s "$work/out" "$work/first" || problem "a second run differs"
+run 0 validate published "$graphs" --json
+out_has '"schema": "meshplan.published-graphs/1"'
+# A bad row is named and does not stop the others.
+{ head -3 "$graphs"; printf 'bad-1,a,b\nbad-2,DGL-KE example scripts,x,DGL-KE DistMult,g,many,2,1,8,,1,1,1x V100 (p3.16xlarge),9,9,1,,,5,,,,,\n'; } >"$work/bad.csv"
+run 0 validate published "$work/bad.csv"
+out_has "nodes is no number: 'many'"
+out_has "bad-1"
+run 2 validate published "$graphs" --html "$work/page.html"
+
 run 4 validate published "$work/absent.csv"
 err_has "absent.csv"
 run 2 validate published

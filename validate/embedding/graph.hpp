@@ -26,6 +26,7 @@ struct Edges {
   std::vector<int32_t> lhs, relation, rhs;
   std::vector<float> weight;  ///< empty: all 1
   int64_t size() const { return static_cast<int64_t>(lhs.size()); }
+  int64_t bytes() const { return 12 * size() + 4 * static_cast<int64_t>(weight.size()); }
 };
 
 /// Names by index; the text belongs to it.
@@ -35,6 +36,7 @@ class Names {
   explicit Names(const std::vector<std::string_view>& by_index);
   int64_t size() const { return begin_.empty() ? 0 : static_cast<int64_t>(begin_.size()) - 1; }
   std::string_view operator[](int64_t index) const;
+  int64_t bytes() const { return static_cast<int64_t>(text_.size() + begin_.size() * 8); }
 
  private:
   std::string text_;

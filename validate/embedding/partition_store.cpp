@@ -116,7 +116,7 @@ Result<Tables> PartitionStore::load(int partition, int64_t version) const {
   const std::vector<size_t> types = types_of(partition);
   for (size_t i = 0; i < types.size(); ++i) {
     Table& table = tables[i];
-    if (version > 0) {
+    if (version > 0 || fs::exists(file_of(types[i], partition, 0))) {
       MESHPLAN_CHECK(read_floats(file_of(types[i], partition, version), table.rows, table.cols,
                                  {{table.memory.data(), table.memory.size()}}));
       continue;
@@ -142,9 +142,10 @@ Status PartitionStore::save(int partition, const Tables& tables, int64_t version
 
 Result<SharedParameters> PartitionStore::load_parameters(int64_t version) const {
   SharedParameters parameters = initial_parameters(w_);
-  if (version == 0) return parameters;
-  MESHPLAN_CHECK(read_floats(fmt::format("{}/operators.v{}.bin", folder_, version),
-                             static_cast<int64_t>(parameters.all().size()), 0, spans(parameters)));
+  const std::string path = fmt::format("{}/operators.v{}.bin", folder_, version);
+  if (version == 0 && !fs::exists(path)) return parameters;
+  MESHPLAN_CHECK(
+      read_floats(path, static_cast<int64_t>(parameters.all().size()), 0, spans(parameters)));
   return parameters;
 }
 

@@ -25,7 +25,8 @@ class PartitionStore {
   /// number of partitions or seed.
   Result<int64_t> current() const;
 
-  /// Rows of a partition as of `version`; of version 0 they are drawn. partition -1: unpartitioned
+  /// Rows of a partition as of `version`; of version 0 they are drawn where no file of it was
+  /// saved. partition -1: unpartitioned
   /// types. Error (input): missing, truncated, altered.
   Result<Tables> load(int partition, int64_t version) const;
   Status save(int partition, const Tables& tables, int64_t version) const;

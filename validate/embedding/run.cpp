@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,8 +12,10 @@
 #include <filesystem>
 #include <utility>
 
+#include "costmodel/graph/epoch.hpp"
 #include "profiler/comm/thread_world.hpp"
 #include "validate/embedding/export.hpp"
+#include "validate/embedding/resident.hpp"
 
 namespace meshplan::graph {
 namespace {
@@ -123,12 +124,6 @@ std::vector<const Table*> resident_tables(const Workload& w, const RankTrainer& 
   return out;
 }
 
-int64_t largest_resident() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return static_cast<int64_t>(usage.ru_maxrss) * 1024;
-}
-
 }  // namespace
 
 Result<std::vector<Table>> whole_tables(const PartitionStore& store, const Workload& w,
@@ -157,6 +152,33 @@ Result<std::vector<Table>> whole_tables(const PartitionStore& store, const Workl
   return out;
 }
 
+namespace {
+
+/// A checkpoint of PyTorch-BigGraph as the partitions of version 0.
+Result<PbgRead> take_over(const PartitionStore& store, const Workload& w, const Graph& graph,
+                          const PbgFolders& folders) {
+  MESHPLAN_TRY(std::vector<Table> whole, whole_tables(store, w, 0));
+  SharedParameters parameters = initial_parameters(w);
+  MESHPLAN_TRY(const PbgRead read, read_pbg_state(w, graph, folders, whole, parameters));
+  const std::vector<int64_t> parts = partitions_by_type(w, store.partitions());
+  for (int p = bytes_unpartitioned(w, store.partitions()) > 0 ? -1 : 0; p < store.partitions();
+       ++p) {
+    Tables tables = store.empty(p);
+    size_t k = 0;
+    for (size_t t = 0; t < whole.size(); ++t) {
+      if ((parts[t] > 1 || store.partitions() == 1) != (p >= 0)) continue;
+      Table& to = tables[k++];
+      const int64_t first = p < 0 ? 0 : first_of(p, store.partitions(), whole[t].rows);
+      std::copy_n(whole[t].values() + first * to.cols, to.rows * to.cols, to.values());
+    }
+    MESHPLAN_CHECK(store.save(p, tables, 0));
+  }
+  MESHPLAN_CHECK(store.save_parameters(parameters, 0));
+  return read;
+}
+
+}  // namespace
+
 Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
                            const Buckets& buckets, const RunOptions& options,
                            const Progress& progress) {
@@ -178,7 +200,11 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
   if (options.resume) {
     MESHPLAN_TRY(version, store.current());
   }
-  if (world.rank() == 0) store.clean(version);
+  // Version 0 is drawn, or taken over anew.
+  if (world.rank() == 0) store.clean(version > 0 ? version : -1);
+  if (world.rank() == 0 && version == 0 && !options.start_pbg.checkpoint.empty()) {
+    MESHPLAN_TRY(answer.taken_over, take_over(store, w, graph, options.start_pbg));
+  }
   MESHPLAN_CHECK(barrier(world));
   answer.resumed_at = version;
   for (int r = 0; r < plan.ranks; ++r) {
@@ -186,6 +212,9 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
     answer.expected_table_bytes =
         std::max(answer.expected_table_bytes, expected_table_bytes(w, program, r));
   }
+  GraphMachine computer;
+  computer.is_cpu = true;
+  answer.memory = memory_parts(w, program, computer);
   MESHPLAN_TRY(SharedParameters parameters, store.load_parameters(version));
   RankTrainer trainer({&w, &graph, &buckets, &store, &program, options.threads, options.seed},
                       parameters, world);
@@ -224,9 +253,10 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
     if (world.rank() == 0 && progress) progress(line);
     answer.passes.push_back(std::move(line));
   }
-  answer.resident_bytes = largest_resident();
+  answer.peak_bytes = peak_resident_bytes();
   const bool evaluated = asked != nullptr && asked->size() > 0;
-  const bool exported = !options.export_tsv.empty() || !options.export_npy.empty();
+  const bool exported =
+      !options.export_tsv.empty() || !options.export_npy.empty() || !options.export_pbg.empty();
   if (world.rank() != 0 || (!evaluated && !exported)) return answer;
   std::vector<Table> whole;
   std::vector<const Table*> tables;
@@ -244,6 +274,8 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
   const Trained trained{w, graph, tables, parameters};
   if (!options.export_tsv.empty()) MESHPLAN_CHECK(export_tsv(trained, options.export_tsv));
   if (!options.export_npy.empty()) MESHPLAN_CHECK(export_npy(trained, options.export_npy));
+  if (!options.export_pbg.empty())
+    MESHPLAN_CHECK(write_pbg_state(trained, plan.partitions, pbg_folders(options.export_pbg)));
   return answer;
 }
 
@@ -257,6 +289,7 @@ Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const P
   MESHPLAN_CHECK(check_plan(workload, options.plan));
   MESHPLAN_TRY(const FolderLock lock, FolderLock::take(options.folder));
   const auto start = Clock::now();
+  const int64_t program_bytes = resident_bytes();
   MESHPLAN_TRY(Graph graph, import_graph(workload, {options.threads.threads, options.seed}));
   const int64_t read = graph.train.size() + graph.valid.size() + graph.test.size();
   const double import_s = since(start);
@@ -267,6 +300,11 @@ Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const P
   Edges train = filtered ? graph.train : std::move(graph.train);
   const Buckets buckets =
       into_buckets(w, graph, std::move(train), partitions_by_type(w, options.plan.partitions));
+  int64_t names = graph.relations.bytes();
+  for (const Names& one : graph.entities) names += one.bytes();
+  const int64_t evaluated = graph.train.bytes() + graph.valid.bytes() + graph.test.bytes();
+  const int64_t import_peak = peak_resident_bytes();
+  const bool restarted = restart_peak();
   RunAnswer answer;
   const Status status = run_ranks(options.plan.ranks, options.world, [&](World& world) -> Status {
     MESHPLAN_TRY(RunAnswer own, run_rank(world, w, graph, buckets, options, progress));
@@ -274,6 +312,13 @@ Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const P
     return Done{};
   });
   if (!status.ok()) return status.error();
+  answer.resident_bytes = std::max(import_peak, peak_resident_bytes());
+  if (!restarted) answer.peak_bytes = 0;
+  answer.memory.insert(answer.memory.begin(),
+                       {{"program and libraries", static_cast<double>(program_bytes)},
+                        {"names", static_cast<double>(names)},
+                        {"edges for the evaluation", static_cast<double>(evaluated)}});
+  std::erase_if(answer.memory, [](const Part& part) { return part.value <= 0; });
   answer.import_s = import_s;
   answer.imported_edges = read;
   return answer;

@@ -4,9 +4,11 @@
 #pragma once
 #include <optional>
 
+#include "costmodel/step/step.hpp"
 #include "profiler/comm/world.hpp"
 #include "validate/embedding/evaluate.hpp"
 #include "validate/embedding/import.hpp"
+#include "validate/embedding/pbg/state.hpp"
 #include "validate/embedding/rank_train.hpp"
 
 namespace meshplan::graph {
@@ -19,9 +21,10 @@ struct RunOptions {
   int64_t save_every = 1;  ///< passes between checkpoints of what stays in memory; 0: never
   bool resume = false;
   EvaluateOptions evaluate;
-  std::string evaluate_on = "test";    ///< "test", "valid" or "none"
-  int64_t evaluate_every = 0;          ///< epochs; 0: after the last one
-  std::string export_tsv, export_npy;  ///< folders; empty: not wanted
+  std::string evaluate_on = "test";                ///< "test", "valid" or "none"
+  int64_t evaluate_every = 0;                      ///< epochs; 0: after the last one
+  std::string export_tsv, export_npy, export_pbg;  ///< folders; empty: not wanted
+  PbgFolders start_pbg;  ///< rows and operators to begin with; empty: drawn
   WorldOptions world;
 };
 
@@ -37,13 +40,22 @@ struct RunAnswer {
   double import_s = 0;
   int64_t imported_edges = 0;
   int64_t resumed_at = 0;
+  std::optional<PbgRead> taken_over;  ///< of PyTorch-BigGraph's checkpoint
   std::vector<PassLine> passes;
   Traffic expected;  ///< of one pass, all ranks
   bool traffic_equal = true;
   int64_t expected_table_bytes = 0, table_bytes = 0;  ///< of the fullest rank
   std::optional<Evaluation> evaluation;
   double evaluate_s = 0;
-  int64_t resident_bytes = 0;  ///< largest of the process, as the system counts it
+
+  std::vector<Part> memory;    ///< bytes that the process should hold at most while it trains
+  int64_t peak_bytes = 0;      ///< what it held, as the system counts; 0: it does not say
+  int64_t resident_bytes = 0;  ///< the most since its start: of the import, too
+  int64_t expected_bytes() const {
+    double sum = 0;
+    for (const Part& part : memory) sum += part.value;
+    return static_cast<int64_t>(sum);
+  }
 };
 
 /// Called after every pass, on rank 0.

@@ -7,13 +7,13 @@
 #include <charconv>
 #include <filesystem>
 
-#include "strategies/embedding/pbg/python.hpp"
+#include "strategies/launch/format/formats.hpp"
 #include "topologies/base/files.hpp"
 
 namespace meshplan::graph {
 namespace {
 
-using Value = nlohmann::ordered_json;
+using Value = launch::Json;
 
 /// Keys that say how PBG runs, not what is trained.
 const char* const kNoCounterpart[] = {"checkpoint_path",
@@ -169,7 +169,8 @@ void read_plan(Keys& keys, PbgConfig& out) {
 }  // namespace
 
 Result<PbgConfig> parse_pbg_config(const std::string& text, const std::string& path) {
-  MESHPLAN_TRY(const PythonConfig read, read_python_config(text, path, "get_torchbiggraph_config"));
+  MESHPLAN_TRY(const launch::PythonDictionary read,
+               launch::read_python_dictionary(text, path, "get_torchbiggraph_config"));
   PbgConfig out;
   out.unread = read.unread;
   const std::string where = path + ": ";

@@ -33,4 +33,14 @@ Result<Settings> read_shell(const std::string& text, const std::string& name);
 Result<Settings> read_python(const std::string& text, const std::string& name,
                              const std::string& entry);
 
+/// The dictionary that a function of a Python file returns. What could not be known without running
+/// it is left out and noted: "line 4: key: text".
+struct PythonDictionary {
+  Json values;  ///< an object
+  std::vector<std::string> unread;
+};
+/// Error (input): malformed, with line; there is no such dictionary.
+Result<PythonDictionary> read_python_dictionary(const std::string& text, const std::string& name,
+                                                const std::string& function);
+
 }  // namespace meshplan::launch

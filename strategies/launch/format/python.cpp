@@ -17,7 +17,8 @@ bool is(const Token& token, const char* text) { return token.text == text; }
 
 class File {
  public:
-  explicit File(std::vector<PythonLine> lines) : lines_(std::move(lines)) {
+  explicit File(std::vector<PythonLine> lines, std::vector<std::string>* unread = nullptr)
+      : lines_(std::move(lines)), unread_(unread) {
     for (size_t i = 0; i < lines_.size(); ++i) {
       const auto& t = lines_[i].tokens;
       if (lines_[i].indent == 0 && t.size() > 2 && is(t[0], "def")) functions_[t[1].text] = i;
@@ -60,7 +61,7 @@ class File {
   }
 
   PythonExpression expression(const PythonLine& line, size_t at, const Variables& variables) {
-    return {line.tokens, at, variables, &File::call, this};
+    return {line.tokens, at, variables, &File::call, this, unread_};
   }
 
   void bind(const PythonLine& head, const Json& arguments, Variables& variables) {
@@ -133,7 +134,13 @@ class File {
     if (is(t[i], ":"))
       while (i + 1 < t.size() && !is(t[i], "=")) ++i;
     if (!is(t[i], "=")) return;
-    Json value = expression(line, i + 1, variables).value();
+    Json value;
+    PythonExpression reader = expression(line, i + 1, variables);
+    // What is only a variable is noted where it is used.
+    if (path.empty())
+      value = reader.value();
+    else if (!reader.entry(path.back(), value))
+      return;
     Json* target = &variables[t[0].text];
     for (const std::string& part : path) {
       if (!target->is_object()) *target = Json::object();
@@ -146,6 +153,7 @@ class File {
   std::vector<PythonLine> lines_;
   std::map<std::string, size_t> functions_;
   Variables globals_;
+  std::vector<std::string>* unread_;
   int depth_ = 0;
 };
 
@@ -177,6 +185,20 @@ void flatten(const Json& value, const std::string& prefix, int line, Settings& o
 }
 
 }  // namespace
+
+Result<PythonDictionary> read_python_dictionary(const std::string& text, const std::string& name,
+                                                const std::string& function) {
+  MESHPLAN_TRY(std::vector<PythonLine> lines, split_python(text, name));
+  PythonDictionary out;
+  File file(std::move(lines), &out.unread);
+  file.run_top_level();
+  if (file.functions().count(function) > 0) out.values = plain(file.run(function, Json::object()));
+  if (out.values.is_object()) return out;
+  return Diagnostic{.kind = ErrorKind::input,
+                    .message = fmt::format("no dictionary that {}() returns", function),
+                    .where = name,
+                    .hint = "def " + function + "(): return dict(...)"};
+}
 
 Result<Settings> read_python(const std::string& text, const std::string& name,
                              const std::string& entry) {

@@ -36,10 +36,19 @@ using Variables = std::map<std::string, Json>;
 class PythonExpression {
  public:
   using Call = Json (*)(void* file, const std::string& name, const Json& arguments);
+  /// unread: where entries of calls and dictionaries are noted that are not known ("line 4: key:
+  /// text"), and then left out; null: they are null.
   PythonExpression(const std::vector<Token>& tokens, size_t at, const Variables& variables,
-                   Call call, void* file)
-      : tokens_(tokens), at_(at), variables_(variables), call_(call), file_(file) {}
+                   Call call, void* file, std::vector<std::string>* unread)
+      : tokens_(tokens),
+        at_(at),
+        variables_(variables),
+        call_(call),
+        file_(file),
+        unread_(unread) {}
   Json value();  ///< null where it is not known
+  /// The value of `key`, noted where it is not known; true if it is to be kept.
+  bool entry(const std::string& key, Json& value);
   size_t at() const { return at_; }
 
  private:
@@ -60,6 +69,7 @@ class PythonExpression {
   const Variables& variables_;
   Call call_;
   void* file_;
+  std::vector<std::string>* unread_;
 };
 
 }  // namespace meshplan::launch

@@ -24,6 +24,8 @@ Json computed(const Json& a, const std::string& sign, const Json& b) {
     for (int64_t i = 0; i < times; ++i) out.insert(out.end(), a.begin(), a.end());
     return out;
   }
+  if (sign == "+" && a.is_string() && b.is_string())
+    return a.get<std::string>() + b.get<std::string>();
   if (!numbers(a, b)) return nullptr;
   if (a.is_number_integer() && b.is_number_integer() && sign != "/") {
     const auto x = a.get<int64_t>(), y = b.get<int64_t>();
@@ -41,6 +43,15 @@ Json computed(const Json& a, const std::string& sign, const Json& b) {
   if (sign == "*") return x * y;
   if (sign == "/" && y != 0) return x / y;
   return nullptr;
+}
+
+/// Holds what only a run of the file could tell: results of calls, elements without a value.
+bool holds_unknown(const Json& value) {
+  if (value.is_object() && value.contains("()")) return true;
+  if (!value.is_array() && !value.is_object()) return false;
+  return std::any_of(value.begin(), value.end(), [&](const Json& each) {
+    return (value.is_array() && each.is_null()) || holds_unknown(each);
+  });
 }
 
 }  // namespace
@@ -68,6 +79,19 @@ void PythonExpression::skip() {
     }
     if (sign == "," && depth == 0) return;
   }
+}
+
+bool PythonExpression::entry(const std::string& key, Json& out) {
+  const size_t begin = at_;
+  out = value();
+  if (unread_ == nullptr) return true;
+  std::string text;
+  for (size_t i = begin; i < at_; ++i) text += tokens_[i].text;
+  const bool name = at_ > begin + 1 && tokens_[begin].kind == Token::Kind::name &&
+                    out.is_string() && out.get<std::string>() == text;
+  if (!name && !holds_unknown(out) && (!out.is_null() || text == "None")) return true;
+  unread_->push_back(fmt::format("line {}: {}: {}", tokens_[begin].line, key, text));
+  return false;
 }
 
 Json PythonExpression::value() {
@@ -177,8 +201,11 @@ Json PythonExpression::arguments(std::string name) {
         peek(1).text == "=") {
       const std::string key = peek().text;
       at_ += 2;
-      out[key] = value();
-      out["#" + key] = line;
+      Json each;
+      if (entry(key, each)) {
+        out[key] = std::move(each);
+        out["#" + key] = line;
+      }
     } else {
       if (take("*") || take("**")) {
         skip();
@@ -212,8 +239,8 @@ Json PythonExpression::mapping() {
     const size_t before = at_;
     const Json key = value();
     if (take(":")) {
-      Json each = value();
-      if (key.is_string()) {
+      Json each;
+      if (entry(key.is_string() ? key.get<std::string>() : "?", each) && key.is_string()) {
         out["#" + key.get<std::string>()] = line;
         out[key.get<std::string>()] = std::move(each);
       }

@@ -13,8 +13,8 @@ GraphMachine seconds_machine(double train_s) {
   out.devices = out.devices_per_node = 8;
   out.device_bytes = 1 << 30;
   out.is_cpu = true;
-  out.pricer = [train_s](const GraphPlan&) -> Result<std::function<OpTime(const Op&)>> {
-    return std::function<OpTime(const Op&)>([train_s](const Op& op) {
+  out.pricer = [train_s](const Workload&, const GraphPlan&) -> Result<GraphMachine::Pricer> {
+    return GraphMachine::Pricer([train_s](const Op& op) {
       OpTime time;
       if (const auto* bucket = std::get_if<BucketStep>(&op.body))
         time.products_s = train_s * static_cast<double>(bucket->edges);
@@ -47,7 +47,7 @@ double epoch_of(const Workload& w, const GraphPlan& plan, double train_s) {
   CHECK(sum == Approx(e->epoch_s));
   CHECK(memory == static_cast<double>(e->peak_memory_bytes));
   CHECK(least_memory(w, plan, seconds_machine(train_s)) <= e->peak_memory_bytes);
-  const auto price = seconds_machine(train_s).pricer(plan);
+  const auto price = seconds_machine(train_s).pricer(w, plan);
   CHECK(least_epoch_s(w, plan, price.value()) <= e->epoch_s);
   return e->epoch_s;
 }
@@ -94,7 +94,7 @@ TEST_CASE("a bucket on a GPU is its products, scores and rows") {
   REQUIRE(cluster.ok());
   const auto machine = machine_of(cluster.value(), 1e9);
   REQUIRE(machine.ok());
-  const auto price = machine->pricer({});
+  const auto price = machine->pricer({}, {});
   REQUIRE(price.ok());
   const auto seconds = [&](BucketStep step) {
     return price.value()({step, Module::embedding, {}, {}}).seconds();

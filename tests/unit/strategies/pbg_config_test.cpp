@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/embedding/pbg/config.hpp"
-#include "strategies/embedding/pbg/python.hpp"
 #include "strategies/embedding/pbg/write.hpp"
+#include "strategies/launch/format/formats.hpp"
 #include "tests/unit/catch.hpp"
 
 namespace meshplan::graph {
@@ -82,7 +82,7 @@ TEST_CASE("PBG's configuration is read without running it") {
 }
 
 TEST_CASE("values of Python: arithmetic, tuples, joined texts, what is not known") {
-  const auto read = read_python_config(
+  const auto read = launch::read_python_dictionary(
       "n = 3\n"
       "def f():\n"
       "    return {'a': 7 // 2, 'b': -n * 2.5, 'c': (1,), 'd': ('x'\n"
@@ -91,7 +91,7 @@ TEST_CASE("values of Python: arithmetic, tuples, joined texts, what is not known
   REQUIRE(read.ok());
   CHECK(read->values.dump() == R"({"a":3,"b":-7.5,"c":[1],"d":"xy","g":null,"h":0.25})");
   CHECK(read->unread.size() == 2);
-  CHECK(read_python_config("x = 1\n", "x.py", "f").error().kind == ErrorKind::input);
+  CHECK(launch::read_python_dictionary("x = 1\n", "x.py", "f").error().kind == ErrorKind::input);
 }
 
 TEST_CASE("what can't be trained is named") {
