@@ -9,6 +9,8 @@
 #include "planner/cli/progress.hpp"
 #include "planner/graph/render.hpp"
 #include "planner/report/format.hpp"
+#include "strategies/embedding/plan_file.hpp"
+#include "topologies/base/files.hpp"
 #include "topologies/base/nearest.hpp"
 #include "validate/embedding/import.hpp"
 
@@ -18,7 +20,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Flags {
-  std::string workload, cluster, partitions, resident, ranks, order, home, precision = "fp32", gpus;
+  std::string workload, cluster, partitions, resident, ranks, order, home, precision = "fp32", gpus,
+                                                                           save;
   double storage_gb_per_s = 0, usd_per_gpu_hour = -1;
   int64_t threads = 0;
   int top = 5;
@@ -52,6 +55,8 @@ void add_flags(CLI::App& app, Flags& f) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--top", f.top, "plans to show (5)")->group("Search")->check(CLI::PositiveNumber);
   app.add_flag("--no-bounds", f.no_bounds, "price every plan that fits")->group("Search");
+  app.add_option("--save", f.save, "write the best plan with its workload, for validate run")
+      ->group("Output");
   app.add_flag("--json", f.json, "one JSON document on standard output")->group("Output");
 }
 
@@ -124,7 +129,8 @@ int run_plan_graph(const Arguments& arguments) {
       "The best plans of a graph workload on a machine, why, and how they were found.\n\n"
       "  meshplan plan graph.yaml 1xH200\n"
       "  meshplan plan graph.yaml 4x1xV100 --storage-gb-per-s 0.4 --precision fp32,tf32\n"
-      "  meshplan profile --device cpu --out cpu.yaml && meshplan plan graph.yaml cpu.yaml\n",
+      "  meshplan profile --device cpu --out cpu.yaml && meshplan plan graph.yaml cpu.yaml --save "
+      "plan.yaml\n",
       "meshplan plan");
   Flags f;
   add_flags(app, f);
@@ -141,6 +147,13 @@ int run_plan_graph(const Arguments& arguments) {
   if (is_cpu_profile(f.cluster)) {
     MESHPLAN_CLI_TRY(const CpuProfile profile, read_cpu_profile(f.cluster), f.json);
     MESHPLAN_CLI_TRY(q.machine, graph::machine_of(profile), f.json);
+    if (q.compute != std::vector<DType>{DType::fp32})
+      return fail({.kind = ErrorKind::usage,
+                   .message = "a CPU profile has times of fp32 products only",
+                   .where = "--precision",
+                   .value = f.precision,
+                   .hint = "fp32"},
+                  f.json);
     q.threads = static_cast<int>(f.threads > 0 ? f.threads : profile.cores);
   } else {
     MESHPLAN_CLI_TRY(Cluster cluster, find_cluster(f.cluster), f.json);
@@ -173,7 +186,14 @@ int run_plan_graph(const Arguments& arguments) {
     print(graph::to_json(report));
   else
     print(graph::to_text(report));
-  if (!answer.plans.empty()) return 0;
+  if (!answer.plans.empty()) {
+    const Status saved =
+        f.save.empty()
+            ? Status(Done{})
+            : write_file(f.save,
+                         graph::to_yaml({q.workload, answer.plans.front().plan, f.cluster}));
+    return saved.ok() ? 0 : fail(saved.error(), f.json);
+  }
   complain_briefly(answer.none->plan ? "no plan fits" : "no plan is legal", "");
   return static_cast<int>(ErrorKind::no_plan);
 }

@@ -6,6 +6,7 @@
 #include "planner/cli/parse.hpp"
 #include "planner/report/format.hpp"
 #include "planner/report/table.hpp"
+#include "strategies/embedding/plan_file.hpp"
 #include "validate/embedding/run.hpp"
 
 namespace meshplan::cli {
@@ -14,11 +15,11 @@ namespace {
 using report::Align;
 
 struct GraphFlags {
-  std::string workload, order = "beta", ties = "realistic", on = "test", folder, tsv, npy, pbg,
-                        start, entities, profile;
-  int64_t partitions = 1, resident = 0, ranks = 1, threads = 1, epochs = -1, seed = 1,
+  std::string workload, order, ties = "realistic", on = "test", folder, tsv, npy, pbg, start,
+                               entities, profile;
+  int64_t partitions = 0, resident = 0, ranks = 0, threads = 0, epochs = -1, seed = 1,
           candidates = 0, save_every = 1, evaluate_every = 0;
-  std::string precision = "fp32";
+  std::string precision;
   bool deterministic = false, no_prefetch = false, resume = false, json = false;
 };
 
@@ -26,17 +27,20 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   const auto add = [&](const char* name, auto& to, const char* about) {
     return app.add_option(name, to, about);
   };
-  add("GRAPH", f.workload, "graph workload file")->required();
-  add("--partitions", f.partitions, "of every entity type (1)")->check(CLI::PositiveNumber);
-  add("--resident", f.resident, "partitions that a rank trains on at a time; else all, or 2");
-  add("--order", f.order, "of the buckets: inside_out, affinity, beta (default), cover, halving");
-  add("--ranks", f.ranks, "with partitions of their own (1); order halving or cover")
+  add("GRAPH", f.workload, "graph workload file, or a plan of one (meshplan plan --save)")
+      ->required();
+  add("--partitions", f.partitions, "of every entity type; else the plan's, or 1")
       ->check(CLI::PositiveNumber);
-  add("--threads", f.threads, "of each rank (1)")->check(CLI::PositiveNumber);
+  add("--resident", f.resident, "partitions that a rank trains on at a time; else all, or 2");
+  add("--order", f.order, "of the buckets: inside_out, affinity, beta, cover, halving");
+  add("--ranks", f.ranks, "with partitions of their own; order halving or cover")
+      ->check(CLI::PositiveNumber);
+  add("--threads", f.threads, "of each rank; else the plan's, or 1")->check(CLI::PositiveNumber);
   app.add_flag("--deterministic", f.deterministic,
                "threads share batches: the same bytes with any number of them");
   app.add_flag("--no-prefetch", f.no_prefetch, "partitions move only between buckets");
-  add("--precision", f.precision, "operands of the scores' products: fp32 (default), bf16");
+  add("--precision", f.precision,
+      "operands of the scores' products, fp32 or bf16; else the plan's, or fp32");
   add("--epochs", f.epochs, "instead of the workload's");
   add("--seed", f.seed, "of everything that is drawn (1)");
   add("--checkpoints", f.folder, "folder of partitions and checkpoints; else a temporary one");
@@ -58,9 +62,28 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   app.add_flag("--json", f.json, "one JSON document on standard output");
 }
 
-Result<graph::RunOptions> options_from(const GraphFlags& f) {
+/// The plan of the file, with what the flags say otherwise.
+Result<graph::GraphPlan> plan_from(const GraphFlags& f, const graph::PlannedWorkload& planned) {
+  graph::GraphPlan plan = planned.plan.value_or(graph::GraphPlan{.order = graph::Order::beta});
+  if (!f.order.empty()) {
+    MESHPLAN_TRY(plan.order, graph::order_from(f.order, "--order"));
+  }
+  if (f.threads > 0) plan.threads = static_cast<int>(f.threads);
+  if (f.no_prefetch) plan.prefetch = false;
+  if (f.partitions + f.resident + f.ranks == 0) return plan;
+  if (f.ranks > 0) plan.ranks = static_cast<int>(f.ranks);
+  if (f.partitions > 0) plan.partitions = static_cast<int>(f.partitions);
+  plan.resident = static_cast<int>(f.resident > 0   ? f.resident
+                                   : plan.ranks > 1 ? 2
+                                                    : plan.partitions);
+  const bool moves = plan.ranks > 1 || plan.resident < plan.partitions;
+  plan.home = moves ? graph::Home::storage : graph::Home::memory;
+  return plan;
+}
+
+Result<graph::RunOptions> options_from(const GraphFlags& f, const graph::PlannedWorkload& planned) {
   graph::RunOptions o;
-  MESHPLAN_TRY(o.plan.order, graph::order_from(f.order, "--order"));
+  MESHPLAN_TRY(o.plan, plan_from(f, planned));
   MESHPLAN_TRY(o.evaluate.ties, graph::ties_from(f.ties, "--ties"));
   if (f.on != "test" && f.on != "valid" && f.on != "none")
     return Diagnostic{.kind = ErrorKind::usage,
@@ -68,27 +91,20 @@ Result<graph::RunOptions> options_from(const GraphFlags& f) {
                       .where = "--evaluate",
                       .value = f.on,
                       .hint = "test, valid or none"};
-  if (f.precision != "fp32" && f.precision != "bf16")
+  if (!f.precision.empty() && f.precision != "fp32" && f.precision != "bf16")
     return Diagnostic{.kind = ErrorKind::usage,
                       .message = "CPUs train in no such precision",
                       .where = "--precision",
                       .value = f.precision,
                       .hint = "fp32 or bf16"};
-  if (f.precision != "fp32" && !f.profile.empty())
+  if (!f.precision.empty()) o.plan.compute = f.precision == "bf16" ? DType::bf16 : DType::fp32;
+  if (o.plan.compute != DType::fp32 && !f.profile.empty())
     return Diagnostic{.kind = ErrorKind::usage,
                       .message = "a CPU profile has times of fp32 products only",
                       .where = "--profile",
-                      .value = f.precision,
-                      .hint = "leave --profile or --precision out"};
-  o.plan.compute = f.precision == "bf16" ? DType::bf16 : DType::fp32;
-  o.plan.partitions = static_cast<int>(f.partitions);
-  o.plan.ranks = static_cast<int>(f.ranks);
-  const bool moves = f.ranks > 1 || (f.resident > 0 && f.resident < f.partitions);
-  o.plan.resident = static_cast<int>(f.resident > 0 ? f.resident : f.ranks > 1 ? 2 : f.partitions);
-  o.plan.home = moves ? graph::Home::storage : graph::Home::memory;
-  o.plan.threads = static_cast<int>(f.threads);
-  o.plan.prefetch = !f.no_prefetch;
-  o.threads = {static_cast<int>(f.threads), f.deterministic};
+                      .value = name_of(o.plan.compute),
+                      .hint = "leave --profile out, or --precision fp32"};
+  o.threads = {o.plan.threads, f.deterministic};
   o.seed = static_cast<uint64_t>(f.seed);
   o.folder = f.folder;
   o.export_tsv = f.tsv;
@@ -271,13 +287,16 @@ int run_validate_graph(const Arguments& arguments) {
       "moved\nwith the plan. Exit code 5 if they differ.\n\n"
       "  meshplan validate run graph.yaml --threads 2\n"
       "  meshplan validate run graph.yaml --partitions 8 --resident 4 --checkpoints state\n"
-      "  meshplan validate run graph.yaml --partitions 4 --ranks 2 --order halving\n",
+      "  meshplan validate run graph.yaml --partitions 4 --ranks 2 --order halving\n"
+      "  meshplan plan graph.yaml cpu.yaml --save plan.yaml && meshplan validate run plan.yaml\n",
       "meshplan validate run");
   GraphFlags flags;
   add_flags(app, flags);
   MESHPLAN_CLI_PARSE(app, arguments);
-  MESHPLAN_CLI_TRY(graph::Workload workload, graph::read_workload(flags.workload), flags.json);
-  MESHPLAN_CLI_TRY(const graph::RunOptions options, options_from(flags), flags.json);
+  MESHPLAN_CLI_TRY(const graph::PlannedWorkload planned, graph::read_planned(flags.workload),
+                   flags.json);
+  MESHPLAN_CLI_TRY(const graph::RunOptions options, options_from(flags, planned), flags.json);
+  graph::Workload workload = planned.workload;
   if (flags.epochs >= 0) workload.epochs = flags.epochs;
   auto ran = graph::run(workload, options, [&](const graph::PassLine& line) {
     if (line.evaluation)

@@ -120,6 +120,7 @@ Result<Workload> read_from(MapReader top, const std::string& file) {
   w.relation_learning_rate = top.number("relation_learning_rate", 0);
   w.epochs = top.integer("epochs", 1);
   w.passes_per_epoch = top.integer("passes_per_epoch", 1);
+  for (const char* key : {"schema", "machine", "plan"}) top.ignore(key);  // see plan_file.hpp
   MESHPLAN_CHECK(top.finish());
   MESHPLAN_TRY(w.comparator, comparator_from(comparator, "comparator"));
   MESHPLAN_TRY(w.loss, loss_from(loss, "loss"));

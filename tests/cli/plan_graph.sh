@@ -47,6 +47,19 @@ run 0 plan "$graphs/freebase.yaml" 1xH200
 out_has "unpartitioned"
 run 3 plan "$graphs/freebase86m-400.yaml" "$graphs/p3.2xlarge.yaml" --partitions 1
 out_has "no plan fits"
+# A plan that is saved is trained as it stands; flags say otherwise.
+awk 'BEGIN { for (i = 0; i < 600; ++i) printf "n%d\tr%d\tn%d\n", i % 50, i % 3, (i * 7 + 1) % 50 }' >"$work/train.tsv"
+sed -e "s|^edges:.*|data: {train: [train.tsv]}|; /_count/d; s/: {count: [0-9]*}/: {}/; s/^dimension: 100/dimension: 8/" \
+  -e 's/^batch: 10000/batch: 100/; s/negatives: 500/negatives: 20/; s/^epochs: 10/epochs: 1/' "$work/graph.yaml" >"$work/small.yaml"
+run 0 plan "$work/small.yaml" "$work/cpu.yaml" --partitions 4 --resident 2 --order beta --home storage --save "$work/plan.yaml"
+(cd / && NO_COLOR=1 "$meshplan" validate run "$work/plan.yaml" --profile "$work/cpu.yaml") >"$work/out" 2>"$work/err" ||
+  problem "a saved plan is not trained"
+out_has "4 partitions, 2 resident, beta"
+out_has "a pass moves   7 partitions from storage"
+run 0 validate run "$work/plan.yaml" --partitions 1
+out_has "unpartitioned"
+sed -i 's/ranks: 1/ranks: 4/' "$work/plan.yaml"
+run 3 validate run "$work/plan.yaml"
 sed -i 's/edges: 304727650/edges: 0/' "$work/graph.yaml"
 run 4 plan "$work/graph.yaml" 1xH200
 err_has "the size of the graph is not stated"

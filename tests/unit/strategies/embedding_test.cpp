@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Graph workload files, bucket orders, lowering to rounds.
-#include "strategies/embedding/plan.hpp"
+#include "strategies/embedding/plan_file.hpp"
 #include "tests/unit/catch.hpp"
 
 namespace meshplan::graph {
@@ -101,6 +101,49 @@ TEST_CASE("a pass loads and stores what its order says, and trains every edge") 
   CHECK(loaded == 13 * 125 * 36);  // 125 rows of 36 bytes a partition
   CHECK(stored == loaded);
   CHECK(edges == 6400);
+}
+
+TEST_CASE("a plan stands beside its workload in a file, and is read back") {
+  const auto w = parse_workload(R"(
+entities: {node: {count: 4000}}
+relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]
+edges: 100
+dimension: 8
+)",
+                                "w.yaml");
+  REQUIRE(w.ok());
+  PlannedWorkload planned{w.value(),
+                          GraphPlan{.order = Order::halving,
+                                    .partitions = 4,
+                                    .resident = 2,
+                                    .ranks = 2,
+                                    .threads = 3,
+                                    .home = Home::host,
+                                    .prefetch = false,
+                                    .compute = DType::bf16},
+                          "1x2xH200"};
+  planned.workload.data.train = {"edges.tsv"};
+  const std::string text = to_yaml(planned);
+  const auto back = parse_planned(text, "plan.yaml");
+  REQUIRE(back.ok());
+  CHECK(to_yaml(back.value()) == text);
+  CHECK(back->machine == "1x2xH200");
+  CHECK(back->plan->home == Home::host);
+  CHECK(back->workload.data.train.front().front() == '/');
+  // As a workload it is the same; what no plan can be is refused with its rule.
+  CHECK(parse_workload(text, "plan.yaml")->dimension == 8);
+  CHECK(!parse_planned(to_yaml(w.value()), "w.yaml")->plan);
+  const auto wrong = [&](const std::string& from, const std::string& to) {
+    std::string broken = text;
+    broken.replace(broken.find(from), from.size(), to);
+    const auto read = parse_planned(broken, "plan.yaml");
+    REQUIRE(!read.ok());
+    return read.error();
+  };
+  CHECK(wrong("order: halving", "order: halfing").hint.find("halving") != std::string::npos);
+  CHECK(wrong("ranks: 2", "ranks: 0").kind == ErrorKind::input);
+  CHECK(wrong("ranks: 2", "ranks: 4").kind == ErrorKind::no_plan);
+  CHECK(wrong("resident: 2", "residents: 2").kind == ErrorKind::input);
 }
 
 }  // namespace
