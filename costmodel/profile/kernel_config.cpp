@@ -81,6 +81,8 @@ Result<std::vector<KernelConfig>> read_all() {
     MESHPLAN_CHECK(map.finish());
   }
   in.text("older_source");
+  const double scan = in.positive("scan_flops_per_byte");
+  in.text("scan_source");
   std::vector<KernelConfig> out;
   std::vector<std::string> kernel;
   for (MapReader& map : in.maps("tables")) {
@@ -120,6 +122,7 @@ Result<std::vector<KernelConfig>> read_all() {
     c.grouped_share = layout.grouped_share;
     c.grouped_call_s = layout.grouped_call_s;
     c.unaligned_slowdown = shared.unaligned_slowdown;
+    c.scan_flops_per_byte = scan;
     c.elementwise = shared.elementwise;
     c.norm_forward = shared.norm_forward;
     c.norm_backward = shared.norm_backward;

@@ -15,8 +15,9 @@
 namespace meshplan {
 namespace {
 
-constexpr double kStreamError = 0.08;    // fits of norms: mean 3-8 %
-constexpr double kScaledError = 0.12;    // assumed: another die of the same or next generation
+constexpr double kStreamError = 0.08;  // fits of norms: mean 3-8 %
+constexpr double kScaledError = 0.12;  // assumed: another die of the same or next generation
+constexpr double kScanError = 0.4;
 constexpr double kGradientError = 0.05;  // spread of the paired layout ratios
 constexpr double kVectorError = 0.10;    // assumed: no table of fp32 products
 constexpr double kSameDie = 0.02;
@@ -251,6 +252,16 @@ KernelEstimate KernelTables::attention(const Attention& op, DType type, FlashKer
     exact = false;
   }
   return d.finish(seconds, error, exact);
+}
+
+KernelEstimate KernelTables::scan(const Attention& op) const {
+  const auto d = [](int64_t value) { return static_cast<double>(value); };
+  // q k and p v forward; backward those again and three more products, as attention's.
+  const double products = op.pass == Pass::backward ? 5 : 2;
+  const double flops = 2 * products * op.work * d(op.batch) * d(op.heads) * d(op.q_len) *
+                       d(op.kv_len) * 0.5 * d(op.head_dim + op.head_dim_v);
+  return {flops / (data_->config.scan_flops_per_byte * data_->gpu.memory_bytes_per_s), kScanError,
+          Provenance::assumed};
 }
 
 KernelEstimate KernelTables::memory_bound(double bytes) const {

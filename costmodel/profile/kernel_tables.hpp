@@ -39,6 +39,10 @@ class KernelTables {
   /// by work: keys per query row and number of rows.
   KernelEstimate attention(const Attention& op, DType type, FlashKernel flash) const;
 
+  /// A Mamba-2 scan, described as the attention that takes as long on an A100 (hf_hybrid.cpp):
+  /// bound by memory, so it goes with the memory rate of the device.
+  KernelEstimate scan(const Attention& op) const;
+
   /// A streaming kernel that reads and writes `bytes` together.
   KernelEstimate memory_bound(double bytes) const;
   /// Rows gathered or scattered by index: embedding, permutation of tokens.

@@ -99,10 +99,12 @@ PassPrice CostModel::price_passes(const LowerContext& lower, const BlockKind& ki
   // Layers of two micro-batches side by side: Megatron-Core has that for its GPT, not for hybrids.
   rules.overlap_experts = lower.trainer.overlap_ep && lower.model.sublayers == 0 &&
                           lower.batch.micro_batches(lower.plan) > 1;
+  PriceContext own = context;
+  own.scans = lower.model.sublayers > 0 && kind.window > 0;
   PassPrice price;
-  price.forward = phase_time(block, Phase::forward, context, rules);
-  price.backward = phase_time(block, Phase::backward, context, rules);
-  price.weight = phase_time(block, Phase::weight, context, rules);
+  price.forward = phase_time(block, Phase::forward, own, rules);
+  price.backward = phase_time(block, Phase::backward, own, rules);
+  price.weight = phase_time(block, Phase::weight, own, rules);
   price.memory = memory_of(block);
   // What is left to lay out states with: the parameters and their buffers.
   price.bare.name = block.name;

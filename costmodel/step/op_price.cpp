@@ -158,8 +158,10 @@ OpPrice price(const Op& op, const PriceContext& context) {
     result.seconds = context.kernels.batched_gemm(*batched, context.compute).seconds;
   } else if (const auto* attention = std::get_if<Attention>(&op.body)) {
     result.resource = Resource::attention;
-    result.seconds =
-        context.kernels.attention(*attention, context.compute, context.trainer.flash).seconds;
+    result.seconds = (context.scans ? context.kernels.scan(*attention)
+                                    : context.kernels.attention(*attention, context.compute,
+                                                                context.trainer.flash))
+                         .seconds;
   } else if (const auto* collective = std::get_if<Collective>(&op.body)) {
     result.resource = Resource::network;
     const auto bytes = static_cast<double>(collective->bytes);

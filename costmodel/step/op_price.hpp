@@ -25,9 +25,10 @@ struct PriceContext {
   const Trainer& trainer;
   DType compute;                          ///< of attention and products
   std::array<GroupLinks, kGroups> links;  ///< by Group
-  double kernel_slowdown = 1;             ///< see constants.hpp
-  double network_slowdown = 1;            ///< of collectives that leave the node
-  double host_bytes_per_s = 0;     ///< of optimizer states or rows to and from the host, per GPU
+  bool scans = false;           ///< attention stands for a state-space scan, see KernelTables::scan
+  double kernel_slowdown = 1;   ///< see constants.hpp
+  double network_slowdown = 1;  ///< of collectives that leave the node
+  double host_bytes_per_s = 0;  ///< of optimizer states or rows to and from the host, per GPU
   double storage_bytes_per_s = 0;  ///< of partitions to and from the node's disks, per GPU
   const GroupLinks& of(Group group) const { return links[static_cast<size_t>(group)]; }
 };

@@ -52,7 +52,8 @@ int run_validate_refit(const Arguments& arguments) {
   }
   options.leave_one_out = !no_left_out;
   auto done = [&] {
-    const Progress progress("fitting");
+    Progress progress("fitting");
+    options.progress = [&](const std::string& line) { progress.say(line); };
     return refit_published(table, options);
   }();
   MESHPLAN_CLI_TRY(const RefitReport fit, std::move(done), false);

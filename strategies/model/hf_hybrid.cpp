@@ -6,8 +6,8 @@
 // works in chunks, quadratic within one and linear between them. Its kernels are far from the rates
 // of attention's: with a state of 64 they take as long as FlashAttention-2 on sequences of about
 // 2,048 (Dao and Gu 2024, section 9.3 and figure 10), where a token sees 1,024 others on average,
-// and in proportion to the state. So its core is priced as attention with such a window. The shape
-// is an approximation for pricing and says so in Model::assumptions.
+// and in proportion to the state. So its core is described as attention with such a window, and
+// priced by KernelTables::scan. The shape is an approximation and says so in Model::assumptions.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -79,6 +79,9 @@ Model hybrid_from_hf(MapReader& config) {
   m.window = kEqualWindow * std::max<int64_t>(1, hf_dimension(config, "ssm_state_size") / 64);
   if (pattern.attention > 0)
     m.full_attention_every = std::max<int64_t>(1, m.layers / pattern.attention);
+  // Layers with attention proper have no scan: the others take all of them.
+  const int64_t full = m.full_attention_every > 0 ? m.layers / m.full_attention_every : 0;
+  if (m.layers > full) m.window = m.window * pattern.mamba / (m.layers - full);
 
   if (pattern.experts > 0) {
     Moe moe;

@@ -14,17 +14,17 @@ above() {
       n = split(line, f, /[ ]+/)
       for (i = 1; i <= n; ++i) if (f[i] == "%") { if (f[i - 1] + 0 > limit) print line; return }
     }
-    /^step time, mean over sources \(gold\)/ { check($0, 9.5) }
-    /^  median/ && !seen { seen = 1; check($0, 5.6) }
+    /^step time, mean over sources \(gold\)/ { check($0, 9.0) }
+    /^  median/ && !seen { seen = 1; check($0, 5.3) }
     /^  MosaicML llm-foundry MPT/ && !a++ { check($0, 5.2) }
     /^  vTrain, one node/ || /^  vTrain \(MICRO/ && !b++ { check($0, 7.7) }
-    /^  MLPerf Training/ && !c++ { check($0, 4.7) }
-    /^  NVIDIA\/dgxc-benchmarking/ && !d++ { check($0, 5.8) }
+    /^  MLPerf Training/ && !c++ { check($0, 4.2) }
+    /^  NVIDIA\/dgxc-benchmarking/ && !d++ { check($0, 5.1) }
     /^  InternEvo/ && !e++ { check($0, 6.2) }
-    /^  HF Ultra-Scale Playbook TP/ && !f++ { check($0, 9.6) }
-    /^  NVIDIA NeMo and Megatron-Bridge/ && !g++ { check($0, 7.1) }
-    /^  SimuMax B200/ && !h++ { check($0, 9.3) }
-    /^  torchtitan on 8x GB200/ && !i++ { check($0, 12.3) }
+    /^  HF Ultra-Scale Playbook TP/ && !f++ { check($0, 9.2) }
+    /^  NVIDIA NeMo and Megatron-Bridge/ && !g++ { check($0, 6.9) }
+    /^  SimuMax B200/ && !h++ { check($0, 3.8) }
+    /^  torchtitan on 8x GB200/ && !i++ { check($0, 11.9) }
     /^step time, mean over sources \(silver\)/ { check($0, 22.6) }
     /^peak memory, mean error/ { check($0, 11) }
     /^order, regret/ { check($0, 2) }

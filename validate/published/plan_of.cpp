@@ -144,26 +144,34 @@ Status sharding_of(const ShardWords& shard, const TrainerDefaults& defaults, con
 }
 
 /// Degrees of the experts; the tensor parallelism that they may have.
-std::vector<int> experts_of(const std::optional<int64_t>& stated, const TrainerDefaults& defaults,
-                            const Degrees& d, Question& question, Plan& plan) {
-  if (!question.model.moe) return {1};
+Result<std::vector<int>> experts_of(const QuestionRow& row, const std::optional<int64_t>& stated,
+                                    const TrainerDefaults& defaults, const Degrees& d,
+                                    Question& question, Plan& plan) {
+  if (!question.model.moe) {
+    if (stated.value_or(1) > 1)
+      return Diagnostic{ErrorKind::input,
+                        "the row states expert parallelism, but not the experts of its model",
+                        row.where("experts"), std::to_string(*stated), kStatesTooLittle};
+    return std::vector<int>{1};
+  }
   if (stated) {
     plan.ep = static_cast<int>(*stated);
   } else {
     plan.ep = static_cast<int>(std::gcd(question.model.moe->experts, d.dp * d.cp));
     question.chosen.push_back(fmt::format("ep: not stated; {}", plan.ep));
   }
-  if (plan.tp == 1) return {1};
+  if (plan.tp == 1) return std::vector<int>{1};
   // Megatron-Core's default is tp, as far as the ranks reach; its newer recipes set 1.
   const int64_t ranks = d.dp * d.cp * d.tp;
-  if (!question.trainer.expert_parallel || ranks % (int64_t{plan.ep} * plan.tp) != 0) return {1};
+  if (!question.trainer.expert_parallel || ranks % (int64_t{plan.ep} * plan.tp) != 0)
+    return std::vector<int>{1};
   if (defaults.expert_tp) {
     question.chosen.push_back(fmt::format("expert tensor parallelism: not stated; {}", plan.tp));
-    return {plan.tp};
+    return std::vector<int>{plan.tp};
   }
   question.chosen.push_back(fmt::format(
       "expert tensor parallelism: not stated; 1 or {}, the fastest that fits", plan.tp));
-  return {1, plan.tp};
+  return std::vector<int>{1, plan.tp};
 }
 
 Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& question,
@@ -308,7 +316,7 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   const auto ep = row.count("ep");
   const auto vpp = row.count("vpp");
   MESHPLAN_CHECK(row.finish());
-  const std::vector<int> expert_tp = experts_of(ep, defaults, d, question, plan);
+  MESHPLAN_TRY(const std::vector<int> expert_tp, experts_of(row, ep, defaults, d, question, plan));
   MESHPLAN_CHECK(formats_of(row, defaults, question, plan));
   if (question.trainer.bf16_gradients_if_sharded && plan.compute == DType::bf16 && plan.zero >= 1 &&
       plan.pp == 1) {

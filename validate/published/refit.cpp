@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <memory>
+#include <thread>
 
 #include "validate/published/cases.hpp"
 #include "validate/published/step_predictor.hpp"
@@ -110,6 +112,16 @@ class Search {
   std::map<Point, Losses> priced_;
 };
 
+ScoredRow scored_by(const Case& c, const Predictor& predictor) {
+  PublishedCase one;
+  one.question = c;
+  if (c.question) {
+    Result<Prediction> prediction = predict(*c.question, predictor);
+    if (prediction.ok()) one.prediction = std::move(*prediction);
+  }
+  return scored(one);
+}
+
 }  // namespace
 
 Result<RefitReport> refit(std::vector<FitConstant> constants, const FitModel& model,
@@ -167,20 +179,22 @@ Result<RefitReport> refit_published(const std::string& path, const RefitOptions&
   std::vector<FitConstant> constants;
   for (const ConstantEntry& entry : constant_entries())
     constants.push_back({entry.name, entry.lower, entry.upper, present.*entry.field});
+  // Of each thread, what it has read of GPUs.
+  std::vector<std::shared_ptr<CalibrationCache>> tables(
+      std::max(1U, std::thread::hardware_concurrency()));
+  for (auto& cache : tables) cache = std::make_shared<CalibrationCache>();
   const FitModel model = [&](const std::vector<double>& values) -> Result<Losses> {
     Constants trial = present;
     for (size_t i = 0; i < values.size(); ++i) trial.*constant_entries()[i].field = values[i];
-    const Predictor predictor = step_predictor(trial);
-    std::vector<ScoredRow> rows;
-    for (const Case& c : cases) {
-      PublishedCase one;
-      one.question = c;
-      if (c.question) {
-        Result<Prediction> prediction = predict(*c.question, predictor);
-        if (prediction.ok()) one.prediction = std::move(*prediction);
-      }
-      rows.push_back(scored(one));
-    }
+    std::vector<ScoredRow> rows(cases.size());
+    std::vector<std::thread> threads;
+    for (size_t t = 0; t < tables.size(); ++t)
+      threads.emplace_back([&, t] {
+        const Predictor predictor = step_predictor(trial, tables[t]);
+        for (size_t i = t; i < cases.size(); i += tables.size())
+          rows[i] = scored_by(cases[i], predictor);
+      });
+    for (std::thread& thread : threads) thread.join();
     Losses losses;
     for (const FamilyScore& f : score(rows).families)
       losses.push_back({f.family, f.gold.rows >= kRowsPerFamily ? f.gold.mean : kNone,

@@ -5,7 +5,6 @@
 #include <memory>
 #include <utility>
 
-#include "costmodel/step/cost_model.hpp"
 #include "costmodel/step/estimate.hpp"
 #include "strategies/rules/rules.hpp"
 
@@ -31,27 +30,31 @@ Trainer liberal(Trainer trainer) {
 
 struct Machines {
   Constants constants;
-  std::map<const Cluster*, Result<std::shared_ptr<const CostModel>>> known;
+  std::shared_ptr<CalibrationCache> tables;
+  std::map<const Cluster*, std::shared_ptr<const CostModel>> known;
 
-  const Result<std::shared_ptr<const CostModel>>& of(const Cluster& cluster) {
-    const auto found = known.find(&cluster);
-    if (found != known.end()) return found->second;
-    return known.emplace(&cluster, CostModel::load(cluster, constants)).first->second;
+  Result<std::shared_ptr<const CostModel>> of(const Cluster& cluster) {
+    std::shared_ptr<const CostModel>& model = known[&cluster];
+    if (!model) {
+      MESHPLAN_TRY(auto calibration, tables->get(cluster.gpu));
+      model = std::make_shared<const CostModel>(cluster, constants, std::move(calibration));
+    }
+    return model;
   }
 };
 
 }  // namespace
 
-Predictor step_predictor(const Constants& constants) {
-  auto machines = std::make_shared<Machines>(Machines{constants, {}});
+Predictor step_predictor(const Constants& constants, std::shared_ptr<CalibrationCache> tables) {
+  if (!tables) tables = std::make_shared<CalibrationCache>();
+  auto machines = std::make_shared<Machines>(Machines{constants, std::move(tables), {}});
   return [machines](const Question& question, const Plan& plan) -> Result<StepEstimate> {
-    const auto& costs = machines->of(*question.cluster);
-    if (!costs.ok()) return costs.error();
+    MESHPLAN_TRY(const auto costs, machines->of(*question.cluster));
     if (auto broken = violated(question.model, plan, question.batch, liberal(question.trainer)))
       return *std::move(broken);
     EstimateOptions options;
     options.check_rules = false;
-    return estimate_step(**costs, question.model, plan, question.batch, question.trainer, options);
+    return estimate_step(*costs, question.model, plan, question.batch, question.trainer, options);
   };
 }
 
