@@ -201,13 +201,27 @@ TEST_CASE("Training clocks: short products were measured before the power limit"
     };
     return seconds(Clocks::training) / seconds(Clocks::burst);
   };
-  CHECK(held(DType::bf16) == Approx(1 / 0.80).epsilon(0.01));
+  CHECK(held(DType::bf16) == Approx(1 / 0.754).epsilon(0.01));
   CHECK(held(DType::fp8) == Approx(1.0).epsilon(0.01));
   CHECK(tables("a100-sxm4-80gb", Clocks::training).scaled() == false);
   // 300 W instead of 400 W: (3/4)^0.25 of the speed.
   const double sxm = forward(tables("a100-sxm4-80gb"), 8192, 8192, 8192).seconds;
   const double pcie = forward(tables("a100-pcie-80gb"), 8192, 8192, 8192).seconds;
   CHECK(sxm / pcie == Approx(std::pow(0.75, 0.25)).epsilon(0.01));
+}
+
+TEST_CASE("Scans go with the memory rate, backward 2.5 times forward", "[kernels]") {
+  // Two products of a multiplication and an addition: 2 * 2 * 0.25 * 32 * 4096^2 * 128 FLOP
+  // forward.
+  const Attention scan{Pass::forward, 1, 4096, 4096, 32, 32, 128, 128, 2048, 0.25};
+  const double flops = 2.0 * 2 * 0.25 * 32 * 4096 * 4096 * 128;
+  const KernelEstimate a100 = tables("a100-sxm4-80gb").scan(scan);
+  CHECK(a100.seconds == Approx(flops / (84 * 2.039e12)));
+  CHECK(a100.provenance == Provenance::assumed);
+  CHECK(tables("b200-sxm").scan(scan).seconds == Approx(a100.seconds * 2.039 / 8));
+  Attention back = scan;
+  back.pass = Pass::backward;
+  CHECK(tables("a100-sxm4-80gb").scan(back).seconds == Approx(2.5 * a100.seconds));
 }
 
 TEST_CASE("Larger products never take much less time", "[kernels]") {
