@@ -2,6 +2,8 @@
 // meshplan validate run GRAPH.yaml: train an embedding workload on this computer's CPU.
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "costmodel/graph/epoch.hpp"
 #include "planner/cli/parse.hpp"
 #include "planner/report/format.hpp"
@@ -253,6 +255,11 @@ std::string to_text(const graph::RunAnswer& a, const std::optional<PassTimes>& t
   if (a.peak_bytes > 0)
     out += fmt::format("  the process held {} at most while it trained, predicted {}: {:+.1f} %\n",
                        report::gib(peak), report::gib(predicted), 100 * error_of(predicted, peak));
+  if (a.import_s > 0)
+    out += fmt::format(
+        "  import of {} edges in {}, {} edges/s\n", report::grouped(a.imported_edges),
+        report::seconds(a.import_s),
+        report::grouped(std::llround(static_cast<double>(a.imported_edges) / a.import_s)));
   if (times)
     out += fmt::format("  a pass takes {} at least, predicted {}: {:+.1f} %\n",
                        report::seconds(times->measured_s), report::seconds(times->predicted_s),

@@ -16,7 +16,7 @@ constexpr float kMasked = -1e30F;
 double softmax_row(int64_t n, int64_t positive, float weight, float* s) {
   float top = s[0];
 #pragma omp simd reduction(max : top)
-  for (int64_t j = 0; j < n; ++j) top = std::max(top, s[j]);
+  for (int64_t j = 0; j < n; ++j) top = s[j] > top ? s[j] : top;  // std::max is no vector code
   const float wanted = s[positive];
   float sum = 0;
 #pragma omp simd reduction(+ : sum)

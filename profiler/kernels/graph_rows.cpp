@@ -16,12 +16,12 @@ void prefetch_row(const float* row, int64_t cols) {
   for (int64_t i = 0; i < cols; i += kLineFloats) __builtin_prefetch(row + i);
 }
 
-void gather_rows(const float* table, int64_t cols, const int32_t* ids, int64_t count,
-                 const float* shift, float* out) {
-  for (int64_t i = 0; i < std::min(kAhead, count); ++i) prefetch_row(table + ids[i] * cols, cols);
+void gather_rows(const float* const* rows, int64_t count, int64_t cols, const float* shift,
+                 float* out) {
+  for (int64_t i = 0; i < std::min(kAhead, count); ++i) prefetch_row(rows[i], cols);
   for (int64_t i = 0; i < count; ++i) {
-    if (i + kAhead < count) prefetch_row(table + ids[i + kAhead] * cols, cols);
-    const float* row = table + ids[i] * cols;
+    if (i + kAhead < count) prefetch_row(rows[i + kAhead], cols);
+    const float* row = rows[i];
     float* to = out + i * cols;
     if (shift == nullptr) {
       std::copy_n(row, cols, to);

@@ -6,9 +6,9 @@
 
 namespace meshplan::cpu {
 
-/// out [count, cols] = rows of `table` at `ids`, plus `shift` [cols] if there is one.
-void gather_rows(const float* table, int64_t cols, const int32_t* ids, int64_t count,
-                 const float* shift, float* out);
+/// out [count, cols] = the rows that `rows` [count] points at, plus `shift` [cols] if there is one.
+void gather_rows(const float* const* rows, int64_t count, int64_t cols, const float* shift,
+                 float* out);
 
 /// Begins to read a row that is needed a little later.
 void prefetch_row(const float* row, int64_t cols);

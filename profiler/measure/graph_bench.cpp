@@ -131,8 +131,12 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
 
 std::function<Status()> GraphBench::gather(int64_t bytes, int64_t cols) {
   make_table(bytes, cols);
+  from_.resize(static_cast<size_t>(kRows));
   return [=, this]() -> Status {
-    cpu::gather_rows(table_.get(), cols, next_rows(), kRows, nullptr, x_.data());
+    const int32_t* ids = next_rows();
+    for (int64_t i = 0; i < kRows; ++i)
+      from_[static_cast<size_t>(i)] = table_.get() + ids[i] * cols;
+    cpu::gather_rows(from_.data(), kRows, cols, nullptr, x_.data());
     return Done{};
   };
 }

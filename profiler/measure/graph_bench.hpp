@@ -52,6 +52,7 @@ class GraphBench {
   std::unique_ptr<float, Free> table_;
   std::vector<float> sums_, x_, y_, gradient_, dx_, dy_, operators_, drhs_, dlhs_, partition_;
   std::vector<int32_t> draws_, relations_, head_, next_touch_;
+  std::vector<const float*> from_;
   std::vector<std::pair<int32_t, int32_t>> rows_;  ///< row, its first touch
   cpu::ChunkSpace space_;
 };

@@ -105,6 +105,7 @@ Result<Workload> read_from(MapReader top, const std::string& file) {
   w.margin = top.number("margin", w.margin);
   w.n3 = top.number("n3", 0);
   w.init_scale = top.positive("init_scale", w.init_scale);
+  w.operator_init_scale = top.number("operator_init_scale", 0);
   w.max_norm = top.number("max_norm", 0);
   w.global_embedding = top.boolean("global_embedding", false);
   w.bias = top.boolean("bias", false);
@@ -159,6 +160,9 @@ Status check(const Workload& w, const std::string& where) {
   if (w.dimension < 1) return bad("dimension", "a dimension is 1 or more", w.dimension, "100");
   if (w.batch < 1) return bad("batch", "a batch has at least one edge", w.batch, "1000");
   if (w.epochs < 0) return bad("epochs", "a number of epochs is not negative", w.epochs, "1");
+  if (!(w.operator_init_scale >= 0))
+    return bad("operator_init_scale", "a scale is not negative",
+               static_cast<int64_t>(w.operator_init_scale), "0: identities");
   if (w.passes_per_epoch < 1) return bad("passes_per_epoch", "at least 1", w.passes_per_epoch, "1");
   if (w.negatives.batch < 0 || w.negatives.uniform < 0)
     return bad("batch_negatives", "numbers of negatives are not negative", w.negatives.batch, "50");
@@ -233,9 +237,9 @@ std::string to_yaml(const Workload& w) {
   }
   out += fmt::format(
       "dimension: {}\ncomparator: {}\nloss: {}\nmargin: {}\nn3: {}\ninit_scale: {}\n"
-      "max_norm: {}\nglobal_embedding: {}\nbias: {}\n",
-      w.dimension, name_of(w.comparator), name_of(w.loss), w.margin, w.n3, w.init_scale, w.max_norm,
-      w.global_embedding, w.bias);
+      "operator_init_scale: {}\nmax_norm: {}\nglobal_embedding: {}\nbias: {}\n",
+      w.dimension, name_of(w.comparator), name_of(w.loss), w.margin, w.n3, w.init_scale,
+      w.operator_init_scale, w.max_norm, w.global_embedding, w.bias);
   const char* sides = w.negatives.lhs ? (w.negatives.rhs ? "both" : "lhs") : "rhs";
   out += fmt::format(
       "batch_negatives: {}\nuniform_negatives: {}\ncorrupt: {}\nother_end_negative: {}\n"

@@ -68,7 +68,8 @@ struct Workload {
   double margin = 0.1;
   double n3 = 0;  ///< coefficient of the sum of cubed moduli
   double init_scale = 1e-3;
-  double max_norm = 0;  ///< 0: none
+  double operator_init_scale = 0;  ///< of normal deviates; 0: operators begin as identities
+  double max_norm = 0;             ///< 0: none
   bool global_embedding = false;
   bool bias = false;  ///< the first coordinate is a bias
 

@@ -20,8 +20,8 @@ int64_t workspace_bytes(const Workload& w, const GraphPlan& plan, int64_t traine
   }
   if (w.dynamic_relations) parameters *= 2;
   const int64_t operator_rows = w.batches_mix_relations() ? w.batch : chunks;
-  // The largest table that a batch meets has a place for each of its rows.
-  const int64_t places = rows_of_partition(w, plan.partitions - 1, plan.partitions);
+  // The loaded rows of a type have a place each.
+  const int64_t places = plan.resident * rows_of_partition(w, plan.partitions - 1, plan.partitions);
   const int64_t of_trainer =
       ids * (d * kFloat + kId + kTouch) + operator_rows * parameters * kFloat + places * kId;
 

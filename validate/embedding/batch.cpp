@@ -31,8 +31,8 @@ BatchTrainer::BatchTrainer(const Workload& workload, SharedParameters& parameter
 
 /// Ends and uniform candidates of every chunk, chunk after chunk.
 void BatchTrainer::draw(const Batch& batch, Side& side, bool right, uint64_t stream) {
-  side.part = right ? batch.rhs : batch.lhs;
   side.type = right ? w_.relations[type_].rhs : w_.relations[type_].lhs;
+  side.rows = &(*batch.rows)[static_cast<size_t>(side.type)];
   const bool corrupted = right ? w_.negatives.rhs : w_.negatives.lhs;
   side.candidates = corrupted ? w_.negatives.uniform : 0;
   side.ids.clear();
@@ -47,14 +47,14 @@ void BatchTrainer::draw(const Batch& batch, Side& side, bool right, uint64_t str
                              std::min(static_cast<size_t>(chunk_edges_),
                                       batch.places.size() - static_cast<size_t>(c * chunk_edges_)));
     for (const int32_t place : part)
-      side.ids.push_back(ends[static_cast<size_t>(place)] - static_cast<int32_t>(side.part.first));
+      side.ids.push_back(side.rows->place_of(ends[static_cast<size_t>(place)]));
     for (int64_t u = 0; u < side.candidates; ++u)
-      side.ids.push_back(static_cast<int32_t>(below(mix64(key + drawn++), side.part.count)));
+      side.ids.push_back(static_cast<int32_t>(below(mix64(key + drawn++), side.rows->count())));
   }
   side.first.push_back(static_cast<int64_t>(side.ids.size()));
 }
 
-void BatchTrainer::gather(const Side& side, int64_t chunk, int64_t count,
+void BatchTrainer::gather(const Side& side, int64_t chunk, int64_t count, Space& space,
                           std::vector<float>& out) const {
   const int64_t cols = w_.dimension;
   reserve(out, count * cols);
@@ -62,17 +62,19 @@ void BatchTrainer::gather(const Side& side, int64_t chunk, int64_t count,
                            ? nullptr
                            : parameters_.global[static_cast<size_t>(side.type)].row(0);
   const int32_t* ids = side.ids.data() + side.first[static_cast<size_t>(chunk)];
-  if (side.part.features == nullptr) {
-    cpu::gather_rows(side.part.table->values(), cols, ids, count, shift, out.data());
+  if (side.rows->features() == nullptr) {
+    space.from.clear();
+    for (int64_t i = 0; i < count; ++i) space.from.push_back(side.rows->row(ids[i]));
+    cpu::gather_rows(space.from.data(), count, cols, shift, out.data());
     return;
   }
-  const Features& f = *side.part.features;
+  const Features& f = *side.rows->features();
   for (int64_t i = 0; i < count; ++i) {
     float* row = out.data() + i * cols;
     std::fill_n(row, cols, 0.0F);
-    const auto entity = static_cast<size_t>(side.part.first + ids[i]);
+    const auto entity = static_cast<size_t>(ids[i]);
     for (int64_t k = f.begin[entity]; k < f.begin[entity + 1]; ++k)
-      cpu::add_row(cols, side.part.table->values() + f.rows[static_cast<size_t>(k)] * cols, row);
+      cpu::add_row(cols, side.rows->row(f.rows[static_cast<size_t>(k)]), row);
     const float share = 1.0F / static_cast<float>(f.begin[entity + 1] - f.begin[entity]);
     for (int64_t c = 0; c < cols; ++c) row[c] *= share;
     if (shift != nullptr) cpu::add_row(cols, shift, row);
@@ -88,8 +90,8 @@ double BatchTrainer::run_chunk(const Batch& batch, int64_t c, Space& space) {
   chunk.edges = std::min(chunk_edges_, static_cast<int64_t>(batch.places.size()) - begin);
   chunk.lhs = lhs_.first[at + 1] - lhs_.first[at];
   chunk.rhs = rhs_.first[at + 1] - rhs_.first[at];
-  gather(lhs_, c, chunk.lhs, space.x);
-  gather(rhs_, c, chunk.rhs, space.y);
+  gather(lhs_, c, chunk.lhs, space, space.x);
+  gather(rhs_, c, chunk.rhs, space, space.y);
   chunk.x = space.x.data();
   chunk.y = space.y.data();
   chunk.weights = weights_.empty() ? nullptr : weights_.data() + begin;
@@ -127,26 +129,26 @@ double BatchTrainer::run_chunk(const Batch& batch, int64_t c, Space& space) {
 
 void BatchTrainer::update_rows(Side& side, const Side* also) {
   const int64_t cols = w_.dimension;
-  Table& table = *side.part.table;
-  merge_.begin(table.rows);
+  const LoadedRows& loaded = *side.rows;
+  merge_.begin(loaded.rows());
   for (const Side* one : {static_cast<const Side*>(&side), also}) {
     if (one == nullptr) continue;
     const auto base = static_cast<int32_t>((one->gradient - gradient_.data()) / cols);
     for (size_t i = 0; i < one->ids.size(); ++i) {
       const int32_t position = base + static_cast<int32_t>(i);
-      if (one->part.features == nullptr) {
+      if (loaded.features() == nullptr) {
         merge_.add(one->ids[i], position);
         continue;
       }
-      const Features& f = *one->part.features;
-      const auto entity = static_cast<size_t>(one->part.first + one->ids[i]);
+      const Features& f = *loaded.features();
+      const auto entity = static_cast<size_t>(one->ids[i]);
       const float share = 1.0F / static_cast<float>(f.begin[entity + 1] - f.begin[entity]);
       for (int64_t k = f.begin[entity]; k < f.begin[entity + 1]; ++k)
         merge_.add(f.rows[static_cast<size_t>(k)], position, share);
     }
   }
   merge_.group();
-  const bool shares = side.part.features != nullptr || (also && also->part.features != nullptr);
+  const bool shares = loaded.features() != nullptr;
   const auto rows = static_cast<int64_t>(merge_.rows().size());
   const auto rate = static_cast<float>(w_.learning_rate);
   const auto bound = static_cast<float>(w_.max_norm);
@@ -156,7 +158,7 @@ void BatchTrainer::update_rows(Side& side, const Side* also) {
       const RowMerge::Row& row = merge_.rows()[static_cast<size_t>(r)];
       if (r + kRowsAhead < rows) {
         const RowMerge::Row& ahead = merge_.rows()[static_cast<size_t>(r + kRowsAhead)];
-        cpu::prefetch_row(table.values() + ahead.row * cols, cols);
+        cpu::prefetch_row(loaded.row(ahead.row), cols);
         cpu::prefetch_row(gradient_.data() + merge_.touch(ahead.first).position * cols, cols);
       }
       const RowMerge::Touch* touch = &merge_.touch(row.first);
@@ -176,8 +178,7 @@ void BatchTrainer::update_rows(Side& side, const Side* also) {
           cpu::add_row(cols, gradient_.data() + touch->position * cols, sum);
         }
       }
-      cpu::row_adagrad(cols, sum, rate, bound, table.values() + row.row * cols,
-                       table.sums() + row.row);
+      cpu::row_adagrad(cols, sum, rate, bound, loaded.row(row.row), loaded.sum(row.row));
     }
   });
 }
@@ -264,7 +265,7 @@ double BatchTrainer::train(const Batch& batch) {
     update_global(lhs_);
     update_global(rhs_);
   }
-  const bool same = lhs_.part.table == rhs_.part.table;
+  const bool same = lhs_.rows == rhs_.rows;
   update_rows(lhs_, same ? &rhs_ : nullptr);
   if (!same) update_rows(rhs_, nullptr);
   double loss = 0;

@@ -10,26 +10,17 @@
 
 #include "profiler/kernels/graph_chunk.hpp"
 #include "profiler/kernels/workers.hpp"
-#include "validate/embedding/graph.hpp"
+#include "validate/embedding/loaded_rows.hpp"
 #include "validate/embedding/row_merge.hpp"
-#include "validate/embedding/table.hpp"
 
 namespace meshplan::graph {
-
-/// The loaded partition of one side.
-struct SidePart {
-  Table* table = nullptr;
-  int64_t first = 0;                   ///< entity index of its first entity
-  int64_t count = 0;                   ///< entities in it
-  const Features* features = nullptr;  ///< of featurised types; the table holds features then
-};
 
 /// Places in `edges` of the batch's edges; all of one relation unless batches mix relations.
 struct Batch {
   const Edges* edges = nullptr;
   std::span<const int32_t> places;
-  SidePart lhs, rhs;
-  uint64_t key = 0;  ///< of the uniform negatives
+  const std::vector<LoadedRows>* rows = nullptr;  ///< by entity type; all ends are among them
+  uint64_t key = 0;                               ///< of the uniform negatives
 };
 
 class BatchTrainer {
@@ -43,21 +34,23 @@ class BatchTrainer {
 
  private:
   struct Side {
-    SidePart part;
+    const LoadedRows* rows = nullptr;
     int type = 0;
     int64_t candidates = 0;      ///< uniform ones of a chunk
-    std::vector<int32_t> ids;    ///< entities in the partition, chunk after chunk
+    std::vector<int32_t> ids;    ///< places in `rows`, chunk after chunk
     std::vector<int64_t> first;  ///< place of a chunk's first in ids
     float* gradient = nullptr;   ///< [ids, D]
   };
   struct Space {
     cpu::ChunkSpace chunk;
     std::vector<float> x, y, row;
+    std::vector<const float*> from;
   };
 
   void draw(const Batch& batch, Side& side, bool right, uint64_t stream);
   double run_chunk(const Batch& batch, int64_t chunk, Space& space);
-  void gather(const Side& side, int64_t chunk, int64_t count, std::vector<float>& out) const;
+  void gather(const Side& side, int64_t chunk, int64_t count, Space& space,
+              std::vector<float>& out) const;
   void update_rows(Side& side, const Side* also);
   void update_parameters(ParameterTable& table, const std::vector<float>& gradient, int64_t rows,
                          std::span<const int32_t> relations, double rate);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <thread>
 
 #include "validate/embedding/random.hpp"
@@ -10,33 +11,46 @@
 namespace meshplan::graph {
 namespace {
 
-/// Edges that batches are cut from: all of a bucket, or those of one relation in it.
+/// Edges that batches are cut from: all, or those of one relation; pieces of the buckets.
 struct Group {
-  size_t bucket;
-  int64_t begin, count, first_batch;  ///< first of all batches that is this group's
+  struct Piece {
+    int64_t begin, place;  ///< of its first edge: among all edges, in the group
+  };
+  std::vector<Piece> pieces;
+  int64_t count = 0, first_batch = 0;  ///< edges; first of all batches that is this group's
+
+  int64_t edge(int64_t place) const {
+    const auto next = std::upper_bound(pieces.begin(), pieces.end(), place,
+                                       [](int64_t at, const Piece& p) { return at < p.place; });
+    const Piece& piece = *(next - 1);
+    return piece.begin + place - piece.place;
+  }
 };
 
 /// A pass takes places [count pass / passes, count (pass + 1) / passes) of the shuffled group.
-int64_t share(int64_t count, int64_t pass, int64_t passes) { return count * pass / passes; }
+int64_t share_of(int64_t count, int64_t pass, int64_t passes) { return count * pass / passes; }
 
-/// Appends the groups of one bucket.
-void add_groups(const Workload& w, const Edges& edges, size_t bucket, const BucketPlace& place,
-                std::vector<Group>& groups, int64_t& batches) {
-  for (int64_t at = place.begin; at < place.end;) {
-    int64_t end = place.end;
-    if (!w.batches_mix_relations()) {
-      const int32_t relation = edges.relation[static_cast<size_t>(at)];
-      end = std::upper_bound(edges.relation.begin() + at, edges.relation.begin() + place.end,
-                             relation) -
-            edges.relation.begin();
+std::vector<Group> groups_of(const Workload& w, const Edges& edges,
+                             std::span<const EdgeRange> buckets) {
+  std::map<int32_t, Group> by_relation;
+  for (const EdgeRange& bucket : buckets)
+    for (int64_t at = bucket.begin; at < bucket.end;) {
+      int64_t end = bucket.end;
+      int32_t relation = 0;
+      if (!w.batches_mix_relations()) {
+        relation = edges.relation[static_cast<size_t>(at)];
+        end = std::upper_bound(edges.relation.begin() + at, edges.relation.begin() + bucket.end,
+                               relation) -
+              edges.relation.begin();
+      }
+      Group& group = by_relation[relation];
+      group.pieces.push_back({at, group.count});
+      group.count += end - at;
+      at = end;
     }
-    const int64_t count = end - at;
-    const int64_t own =
-        share(count, place.pass + 1, place.passes) - share(count, place.pass, place.passes);
-    groups.push_back({bucket, at, count, batches});
-    batches += (own + w.batch - 1) / w.batch;
-    at = end;
-  }
+  std::vector<Group> out;
+  for (auto& [relation, group] : by_relation) out.push_back(std::move(group));
+  return out;
 }
 
 }  // namespace
@@ -60,14 +74,19 @@ BucketTrainer::BucketTrainer(const Workload& workload, SharedParameters& paramet
 
 BucketTrainer::~BucketTrainer() = default;
 
-BucketTrainer::Outcome BucketTrainer::train(const Edges& edges,
-                                            std::span<const BucketPlace> buckets,
-                                            const PartOf& part_of) {
+BucketTrainer::Outcome BucketTrainer::train(const Edges& edges, std::span<const EdgeRange> buckets,
+                                            const EdgeShare& share,
+                                            const std::vector<LoadedRows>& rows) {
   int64_t batches = 0;
-  std::vector<Group> groups;
-  for (size_t b = 0; b < buckets.size(); ++b) add_groups(w_, edges, b, buckets[b], groups, batches);
+  std::vector<Group> groups = groups_of(w_, edges, buckets);
+  for (Group& group : groups) {
+    group.first_batch = batches;
+    const int64_t own = share_of(group.count, share.pass + 1, share.passes) -
+                        share_of(group.count, share.pass, share.passes);
+    batches += (own + w_.batch - 1) / w_.batch;
+  }
   if (batches == 0) return {};
-  const Permutation batch_order(batches, combine(buckets.front().key, 1));
+  const Permutation batch_order(batches, combine(share.key, 1));
   std::atomic<int64_t> next{0};
   std::vector<Outcome> outcomes(workers_.size());
   const auto work = [&](size_t id) {
@@ -75,32 +94,25 @@ BucketTrainer::Outcome BucketTrainer::train(const Edges& edges,
     Outcome& outcome = outcomes[id];
     for (int64_t turn; (turn = next.fetch_add(1)) < batches;) {
       const int64_t k = batch_order(turn);
-      const Group& group =
-          *(std::upper_bound(groups.begin(), groups.end(), k,
-                             [](int64_t batch, const Group& g) { return batch < g.first_batch; }) -
-            1);
-      const BucketPlace& place = buckets[group.bucket];
+      const auto after =
+          std::upper_bound(groups.begin(), groups.end(), k,
+                           [](int64_t batch, const Group& g) { return batch < g.first_batch; });
+      const Group& group = *(after - 1);
       // The order of the edges is the epoch's, so that the passes of an epoch meet each once.
-      const Permutation order(group.count,
-                              combine(place.key, 2 + static_cast<uint64_t>(group.begin)));
+      const Permutation order(
+          group.count, combine(share.key, 2 + static_cast<uint64_t>(group.pieces.front().begin)));
       const int64_t from =
-          share(group.count, place.pass, place.passes) + (k - group.first_batch) * w_.batch;
+          share_of(group.count, share.pass, share.passes) + (k - group.first_batch) * w_.batch;
       const int64_t to =
-          std::min(from + w_.batch, share(group.count, place.pass + 1, place.passes));
+          std::min(from + w_.batch, share_of(group.count, share.pass + 1, share.passes));
       worker.places.clear();
       for (int64_t i = from; i < to; ++i)
-        worker.places.push_back(static_cast<int32_t>(group.begin + order(i)));
-      const RelationType& type =
-          w_.relations[w_.dynamic_relations
-                           ? 0
-                           : static_cast<size_t>(
-                                 edges.relation[static_cast<size_t>(worker.places.front())])];
+        worker.places.push_back(static_cast<int32_t>(group.edge(order(i))));
       Batch batch;
       batch.edges = &edges;
       batch.places = worker.places;
-      batch.lhs = part_of(group.bucket, type.lhs, false);
-      batch.rhs = part_of(group.bucket, type.rhs, true);
-      batch.key = combine(combine(place.key, 3 + static_cast<uint64_t>(place.pass)),
+      batch.rows = &rows;
+      batch.key = combine(combine(share.key, 3 + static_cast<uint64_t>(share.pass)),
                           static_cast<uint64_t>(k));
       outcome.loss += worker.trainer.train(batch);
       outcome.edges += to - from;

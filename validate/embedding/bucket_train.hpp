@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// How are the buckets that a rank holds at a time trained by its threads? Their batches are mixed:
-// one bucket after the other would pull the rows this way and that.
+// How are the buckets that a rank can train at a time trained by its threads? As one: batches take
+// their edges from all of them, and candidates are all loaded rows. One bucket after the other
+// would pull the rows this way and that, and rank an entity among those of its partition only.
 #pragma once
-#include <functional>
 #include <span>
 
 #include "validate/embedding/batch.hpp"
 
 namespace meshplan::graph {
 
-struct BucketPlace {
-  int64_t begin = 0, end = 0;    ///< edges of the bucket
-  int64_t pass = 0, passes = 1;  ///< which share of the edges, of how many
-  uint64_t key = 0;              ///< of order and negatives
+/// Edges of a bucket.
+struct EdgeRange {
+  int64_t begin = 0, end = 0;
 };
 
-/// Partition of an entity type that a bucket, by its place in the list, needs on a side.
-using PartOf = std::function<SidePart(size_t bucket, int type, bool right)>;
+/// Which of the edges, in which order: those of pass `pass` of the `passes` of an epoch.
+struct EdgeShare {
+  int64_t pass = 0, passes = 1;
+  uint64_t key = 0;  ///< of order and negatives, the same for all passes of an epoch
+};
 
 struct ThreadMode {
   int threads = 1;
@@ -37,7 +39,9 @@ class BucketTrainer {
     int64_t edges = 0;
     double loss = 0;  ///< summed over the edges
   };
-  Outcome train(const Edges& edges, std::span<const BucketPlace> buckets, const PartOf& part_of);
+  /// rows: what is loaded, by entity type; all ends of the buckets are among them.
+  Outcome train(const Edges& edges, std::span<const EdgeRange> buckets, const EdgeShare& share,
+                const std::vector<LoadedRows>& rows);
 
  private:
   struct Worker;

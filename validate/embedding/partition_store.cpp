@@ -141,7 +141,7 @@ Status PartitionStore::save(int partition, const Tables& tables, int64_t version
 }
 
 Result<SharedParameters> PartitionStore::load_parameters(int64_t version) const {
-  SharedParameters parameters = initial_parameters(w_);
+  SharedParameters parameters = initial_parameters(w_, seed_);
   const std::string path = fmt::format("{}/operators.v{}.bin", folder_, version);
   if (version == 0 && !fs::exists(path)) return parameters;
   MESHPLAN_CHECK(

@@ -155,22 +155,23 @@ Status RankTrainer::synchronise(Traffic& traffic) {
   return Done{};
 }
 
-SidePart RankTrainer::part(int type, bool right, const BucketId& bucket) {
-  const Workload& w = *s_.workload;
+/// What is held, by entity type.
+std::vector<LoadedRows> RankTrainer::loaded_rows() {
   const int partitions = s_.program->plan.partitions;
-  const std::vector<int64_t> parts = partitions_by_type(w, partitions);
-  const auto t = static_cast<size_t>(type);
-  const bool cut = parts[t] > 1;
-  const int p = cut ? (right ? bucket.second : bucket.first) : (partitions == 1 ? 0 : -1);
-  size_t place = 0;  // among the types that move together
-  for (size_t i = 0; i < t; ++i) place += (parts[i] > 1) == cut ? 1 : 0;
-  SidePart out;
-  out.table = &held_.at(p)[place];
-  const int64_t count = s_.graph->count(type);
-  out.first = cut ? first_of(p, partitions, count) : 0;
-  out.count = cut ? first_of(p + 1, partitions, count) - out.first : count;
-  const Features& features = s_.graph->features[t];
-  out.features = features.count > 0 ? &features : nullptr;
+  const std::vector<int64_t> parts = partitions_by_type(*s_.workload, partitions);
+  std::vector<LoadedRows> out(parts.size());
+  for (auto& [p, tables] : held_) {  // -1 first, then by number
+    size_t place = 0;                // among the types that move together
+    for (size_t t = 0; t < parts.size(); ++t) {
+      const bool whole = parts[t] == 1;
+      if (whole != (p < 0 || partitions == 1)) continue;
+      const int64_t count = s_.graph->count(static_cast<int>(t));
+      const int64_t first = whole ? 0 : first_of(p, partitions, count);
+      const int64_t end = whole ? count : first_of(p + 1, partitions, count);
+      out[t].add(tables[place++], first, end - first);
+      if (s_.graph->features[t].count > 0) out[t].set_features(s_.graph->features[t]);
+    }
+  }
   return out;
 }
 
@@ -199,20 +200,16 @@ Result<PassReport> RankTrainer::pass(int64_t version) {
     peak_bytes_ = std::max(peak_bytes_, table_bytes_.load());
     const auto training = Clock::now();
     const std::vector<GraphStep>& train = rounds[k].train;
-    std::vector<BucketPlace> places;
+    std::vector<EdgeRange> ranges;
     for (const GraphStep& step : train) {
       const auto [i, j] = step.bucket;
-      places.push_back({.begin = s_.buckets->first(i, j),
-                        .end = s_.buckets->end(i, j),
-                        .pass = turn,
-                        .passes = w.passes_per_epoch,
-                        .key = combine(combine(s_.seed, static_cast<uint64_t>(epoch)),
-                                       static_cast<uint64_t>(i * plan.partitions + j))});
+      ranges.push_back({s_.buckets->first(i, j), s_.buckets->end(i, j)});
     }
+    const auto round = static_cast<uint64_t>(plan.ranks) * k + static_cast<uint64_t>(world_.rank());
+    const EdgeShare share{turn, w.passes_per_epoch,
+                          combine(combine(s_.seed, static_cast<uint64_t>(epoch)), round)};
     const BucketTrainer::Outcome outcome =
-        trainer_.train(s_.buckets->edges, places, [&](size_t bucket, int type, bool right) {
-          return part(type, right, train[bucket].bucket);
-        });
+        trainer_.train(s_.buckets->edges, ranges, share, loaded_rows());
     report.edges += outcome.edges;
     report.loss += outcome.loss;
     report.train_s += since(training);

@@ -52,7 +52,7 @@ class RankTrainer {
   int64_t version_of(int partition, int64_t version) const;
   Status finish_writes();
   Status synchronise(Traffic& traffic);
-  SidePart part(int type, bool right, const BucketId& bucket);
+  std::vector<LoadedRows> loaded_rows();
 
   RankSetup s_;
   SharedParameters& parameters_;

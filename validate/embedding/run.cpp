@@ -158,7 +158,7 @@ namespace {
 Result<PbgRead> take_over(const PartitionStore& store, const Workload& w, const Graph& graph,
                           const PbgFolders& folders) {
   MESHPLAN_TRY(std::vector<Table> whole, whole_tables(store, w, 0));
-  SharedParameters parameters = initial_parameters(w);
+  MESHPLAN_TRY(SharedParameters parameters, store.load_parameters(0));
   MESHPLAN_TRY(const PbgRead read, read_pbg_state(w, graph, folders, whole, parameters));
   const std::vector<int64_t> parts = partitions_by_type(w, store.partitions());
   for (int p = bytes_unpartitioned(w, store.partitions()) > 0 ? -1 : 0; p < store.partitions();

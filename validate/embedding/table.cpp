@@ -57,15 +57,23 @@ std::vector<const ParameterTable*> SharedParameters::all() const {
   return out;
 }
 
-SharedParameters initial_parameters(const Workload& w) {
+SharedParameters initial_parameters(const Workload& w, uint64_t seed) {
   SharedParameters out;
-  for (const RelationType& relation : w.relations) {
+  uint64_t stream = 0x6F70657261746FULL;
+  const auto operators = [&](const RelationType& relation) {
     ParameterTable table(w.dynamic_relations ? w.dynamic_count : 1,
                          parameters_of(relation.op, w.dimension));
-    for (int64_t i = 0; i < table.rows && table.cols > 0; ++i)
+    const uint64_t key = combine(seed, stream++);
+    const auto scale = static_cast<float>(w.operator_init_scale);
+    for (size_t i = 0; scale > 0 && i < table.values.size(); ++i)
+      table.values[i] = scale * normal(key, i);
+    for (int64_t i = 0; scale == 0 && table.cols > 0 && i < table.rows; ++i)
       cpu::identity_operator(relation.op, w.dimension, table.row(i));
-    if (w.dynamic_relations) out.lhs.push_back(table);
-    out.rhs.push_back(std::move(table));
+    return table;
+  };
+  for (const RelationType& relation : w.relations) {
+    out.rhs.push_back(operators(relation));
+    if (w.dynamic_relations) out.lhs.push_back(operators(relation));
   }
   if (w.global_embedding)
     for (size_t t = 0; t < w.entities.size(); ++t) out.global.emplace_back(1, w.dimension);

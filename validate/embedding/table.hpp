@@ -72,7 +72,8 @@ struct SharedParameters {
   std::vector<const ParameterTable*> all() const;
 };
 
-/// Identity operators, zero global vectors.
-SharedParameters initial_parameters(const Workload& workload);
+/// Operators: identities, or normal deviates times the workload's operator_init_scale; zero global
+/// vectors.
+SharedParameters initial_parameters(const Workload& workload, uint64_t seed);
 
 }  // namespace meshplan::graph

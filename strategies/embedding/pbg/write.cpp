@@ -46,6 +46,8 @@ std::vector<PbgLoss> losses_of(const Workload& w, const GraphPlan& plan) {
   if (plan.compute != DType::fp32)
     out.push_back({"format of products", name_of(plan.compute), "fp32"});
   if (w.negatives.other_end) out.push_back({"other end as a negative", "yes", "no"});
+  if (w.operator_init_scale > 0)
+    out.push_back({"operators begin as", "normal deviates", "identities"});
   if (w.negatives.mask_answers) out.push_back({"right answers among negatives", "left out", "in"});
   return out;
 }

@@ -18,6 +18,7 @@ comparator: dot
 loss: softmax
 batch_negatives: 10
 uniform_negatives: 20
+operator_init_scale: 0.25
 )";
 
 Workload small() {

@@ -113,6 +113,48 @@ TEST_CASE("partitions and ranks move what the plan says and hold what it says") 
   }
 }
 
+TEST_CASE("loaded rows by hand: places run through the partitions that are held") {
+  Table low(2, 3), high(2, 3);
+  LoadedRows rows;
+  rows.add(low, 10, 2);   // entities 10, 11
+  rows.add(high, 40, 2);  // 40, 41
+  CHECK(rows.count() == 4);
+  CHECK(rows.place_of(11) == 1);
+  CHECK(rows.place_of(40) == 2);
+  CHECK(rows.row(1) == low.values() + 3);
+  CHECK(rows.row(2) == high.values());
+  CHECK(rows.sum(3) == high.sums() + 1);
+}
+
+TEST_CASE("batches of several buckets: the same figures with any number of threads") {
+  const Folder folder;
+  Workload w = grouped(folder);
+  w.operator_init_scale = 0.5;
+  for (const int resident : {4, 2}) {
+    const RunAnswer one = ran(w, options_of(1, 4, resident));
+    const RunAnswer three = ran(w, options_of(3, 4, resident));
+    CHECK(one.passes.back().report.loss == three.passes.back().report.loss);
+    CHECK(one.evaluation->filtered.mrr == three.evaluation->filtered.mrr);
+  }
+}
+
+TEST_CASE("operators begin as identities or as deviates of their own") {
+  const Folder folder;
+  Workload w = grouped(folder);
+  w.dynamic_count = 2;
+  CHECK(initial_parameters(w, 1).rhs[0].values == initial_parameters(w, 2).lhs[0].values);
+  w.operator_init_scale = 0.5;
+  const SharedParameters drawn = initial_parameters(w, 1);
+  CHECK(drawn.rhs[0].values == initial_parameters(w, 1).rhs[0].values);
+  CHECK(drawn.rhs[0].values != initial_parameters(w, 2).rhs[0].values);
+  CHECK(drawn.rhs[0].values != drawn.lhs[0].values);
+  double square = 0;
+  for (const ParameterTable* table : drawn.all())
+    for (const float value : table->values)
+      square += static_cast<double>(value) * static_cast<double>(value);
+  CHECK(square / 64 == Approx(0.25).epsilon(0.5));  // 2 sides, 2 relations, 16 values
+}
+
 TEST_CASE("a resumed run is the run that was not interrupted") {
   const Folder folder;
   Workload w = grouped(folder);
@@ -288,7 +330,7 @@ TEST_CASE("ranks by hand: ties count by their policy, the filter takes known ans
   known.lhs = {0};
   known.relation = {0};
   known.rhs = {0};
-  const SharedParameters parameters = initial_parameters(w);
+  const SharedParameters parameters = initial_parameters(w, 1);
   EvaluateOptions o;
   // Right end: scores 9, 6, 6, 3: rank 2, one tie. Left end (y = 2): 6, 4, 4, 2: rank 1.
   o.ties = Ties::optimistic;
