@@ -8,7 +8,7 @@
 #   validate/gpu_summary.py FOLDER         what is there as one document (every stage prints it at its end)
 #
 #   1 every kernel against a float64 reference; memory checker on tiny shapes; the communicators
-#   2 losses of 100 steps, bf16 on the GPU against fp32 on the CPU; TP, PP, FSDP, CP ranks on one GPU against one rank
+#   2 losses of 100 steps, bf16 and fp8 on the GPU against fp32 on the CPU; TP, PP, FSDP, CP ranks on one GPU against one rank
 #   3 profile of the GPU; predicted against measured step time and memory, 24 configurations of 1B, 3B, 8B
 #   4 tokens per second of 1B and 8B beside PyTorch
 #   5 one rank of a plan of 405B on 8,192 GPUs
@@ -119,8 +119,9 @@ case $stage in
  "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 64, "vocab_size": 4096,
  "max_position_embeddings": 2048, "rms_norm_eps": 1e-05, "rope_theta": 500000.0, "tie_word_embeddings": false}
 JSON
-  small=("$meshplan" validate run "$results/config.json" "16x1x$gpu" --trainer meshplan --seq 256 --micro-batch 1 --json --seed 1)
+  small=("$meshplan" validate run "$results/config.json" "16x1x$gpu" --trainer meshplan-gpu --seq 256 --micro-batch 1 --json --seed 1)
   keep gpu-bf16 "${small[@]}" --gpus 1 --global-batch 2 --steps 100 --device cuda
+  keep gpu-fp8 "${small[@]}" --gpus 1 --global-batch 2 --steps 100 --device cuda --compute fp8
   keep cpu-fp32 "${small[@]}" --gpus 1 --global-batch 2 --steps 100 --workers "$(nproc)"
   many=("${small[@]}" --global-batch 8 --steps 5 --device cuda --gpu shared --compute fp32)
   keep ranks-1 "${many[@]}" --gpus 1
@@ -137,7 +138,7 @@ JSON
       read -r seq micro recompute <<<"$shape"
       late && exit 0
       name=$model-s$seq-mb$micro-$recompute
-      keep "$name" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan --seq "$seq" --global-batch $((2 * micro)) \
+      keep "$name" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --seq "$seq" --global-batch $((2 * micro)) \
         --micro-batch "$micro" --recompute "$recompute" --steps 5 --device cuda --profile "$results/profile.yaml" --json
     done
   done
@@ -147,7 +148,7 @@ JSON
     late && exit 0
     recompute=none states=master
     [ $model != llama3-8b ] || { recompute=selective states=bf16; }
-    keep "$model" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan --seq 8192 --global-batch 4 \
+    keep "$model" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --seq 8192 --global-batch 4 \
       --micro-batch 1 --recompute $recompute --steps 8 --device cuda --json
     "$python" - "$root/strategies/data/models/$model.yaml" >"$out/$model.config" <<'PY'
 import json, re, sys
@@ -166,7 +167,7 @@ PY
   ;;
 5)
   [ -s "$results/profile.yaml" ] || { echo "error: stage 3 first: it measures the profile" >&2; exit 4; }
-  keep simulated "$meshplan" simulate llama3.1-405b 1024x8xH100 --trainer meshplan --seq 8192 --global-batch 2048 --tp 8 --pp 16 \
+  keep simulated "$meshplan" simulate llama3.1-405b 1024x8xH100 --trainer meshplan-gpu --seq 8192 --global-batch 2048 --tp 8 --pp 16 \
     --dp 64 --zero 1 --micro-batch 1 --json --save "$out/plan.yaml"
   for rank in stage=0 stage=7 stage=15; do
     late && exit 0

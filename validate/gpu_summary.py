@@ -50,6 +50,8 @@ def stage2():
     if gpu and cpu:
         worst = apart(gpu, cpu)
         out["bf16 against fp32, 100 steps"] = {"largest_difference": worst, "met": worst < 0.005}
+    if (eight := read(2, "gpu-fp8")) and cpu and "steps" in eight:
+        out["fp8 against fp32, 100 steps"] = {"largest_difference": apart(eight, cpu)}
     for name in ("tp2", "pp2", "fsdp2", "cp2", "tp2-pp2-fsdp2-cp2"):
         many = read(2, "ranks-" + name)
         if many and "steps" not in many:

@@ -8,6 +8,7 @@
 #include "costmodel/collectives/config.hpp"
 #include "costmodel/collectives/node_table.hpp"
 #include "costmodel/collectives/normal.hpp"
+#include "costmodel/cpu/gpu_measures.hpp"
 #include "topologies/base/files.hpp"
 
 namespace meshplan {
@@ -76,6 +77,14 @@ const char* name_of(Protocol protocol) {
 struct CollectiveModel::Data {
   CollectiveConfig config;
   NodeTable node;
+  std::shared_ptr<const GpuMeasures> profiled;  ///< null: no profile of this machine
+
+  static CollectiveEstimate from_profile(double seconds) {
+    return {.seconds = seconds,
+            .relative_error = kProfileError,
+            .provenance = Provenance::interpolated,
+            .algorithm = Algorithm::table};
+  }
 
   /// Rate of these links over those of the measured machine.
   double link_ratio(int64_t ranks, double intra_bytes_per_s) const {
@@ -208,10 +217,14 @@ CollectiveEstimate CollectiveModel::Data::all_to_all(double bytes, const GroupLi
 CollectiveModel::CollectiveModel(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
 
 Result<CollectiveModel> CollectiveModel::load(const Gpu& gpu) {
-  MESHPLAN_TRY(CollectiveConfig config, CollectiveConfig::find(gpu.collective_table));
+  MESHPLAN_TRY(CollectiveConfig config,
+               CollectiveConfig::find(table_name(gpu.collective_table).table));
   MESHPLAN_TRY(NodeTable node, NodeTable::read(data_root() + "/costmodel/data/collectives/" +
                                                config.table + ".csv"));
-  return CollectiveModel(std::make_shared<const Data>(Data{std::move(config), std::move(node)}));
+  MESHPLAN_TRY(std::shared_ptr<const GpuMeasures> measured,
+               GpuMeasures::load(table_name(gpu.collective_table).profile));
+  return CollectiveModel(
+      std::make_shared<const Data>(Data{std::move(config), std::move(node), std::move(measured)}));
 }
 
 CollectiveEstimate CollectiveModel::time(CollectiveOp op, double bytes,
@@ -219,6 +232,11 @@ CollectiveEstimate CollectiveModel::time(CollectiveOp op, double bytes,
   if (links.ranks <= 1 || bytes <= 0) return {0, 0, 0, Provenance::measured};
   if (op == CollectiveOp::ring_exchange) return p2p(bytes, links);
   const Data& d = *data_;
+  if (d.profiled) {
+    const auto s =
+        d.profiled->collective(op, bytes, links.ranks, std::max<int64_t>(1, links.nodes));
+    if (s) return Data::from_profile(*s);
+  }
   if (links.nodes <= 1) return d.inside(op, bytes, links.ranks, links.intra_bytes_per_s);
   CollectiveEstimate out =
       op == CollectiveOp::all_to_all ? d.all_to_all(bytes, links) : d.across(op, bytes, links);
@@ -269,6 +287,9 @@ CollectiveEstimate CollectiveModel::sent_once(double bytes, int64_t copies, doub
 CollectiveEstimate CollectiveModel::p2p(double bytes, const GroupLinks& links) const {
   if (links.ranks <= 1 || bytes <= 0) return {0, 0, 0, Provenance::measured};
   const Data& d = *data_;
+  if (d.profiled) {
+    if (const auto s = d.profiled->message(bytes, links.nodes)) return Data::from_profile(*s);
+  }
   CollectiveEstimate out;
   if (links.nodes <= 1) {
     // Two ranks that gather 2 x bytes send bytes to each other.

@@ -102,15 +102,14 @@ std::vector<CpuWork> cpu_update(double elements) {
   return {stream("zero", elements), stream("squared-norm", elements), stream("adamw", elements)};
 }
 
-std::vector<CpuWork> cpu_bucket(const BucketStep& b, const GraphScale& scale) {
+std::vector<CpuWork> cpu_bucket(const BucketStep& b, double table_bytes) {
   const auto edges = static_cast<double>(b.edges), d = static_cast<double>(b.dimension),
              sides = static_cast<double>(b.sides), n = static_cast<double>(b.negatives());
   const auto c = static_cast<double>(std::max<int64_t>(1, std::min(b.chunk, b.batch)));
   const double rows = edges * (2 + sides * static_cast<double>(b.uniform) / c);
   std::vector<CpuWork> out = {{"edge-chunk", {c, n / c, d}, 6 * n * d * sides * edges},
-                              {"edge-draw", {scale.edges}, edges},
-                              {"row-gather", {scale.table_bytes, d}, rows * d * 4},
-                              {"row-step", {scale.table_bytes, d}, rows * d * 4}};
+                              {"row-gather", {table_bytes, d}, rows * d * 4},
+                              {"row-step", {table_bytes, d}, rows * d * 4}};
   const auto parameters = static_cast<double>(b.parameters);
   if (b.parameters > 0)
     out.push_back({"operator-step", {std::min(parameters, d)}, parameters * edges});
@@ -132,9 +131,16 @@ Result<double> CpuTables::seconds(const CpuWork& work) const {
 const CpuTables& CpuProfile::of(int ranks) const {
   const CpuTables* best = &tables.front();
   for (const CpuTables& one : tables) {
-    if (one.ranks <= ranks) best = &one;
+    if (one.nodes == 1 && one.ranks <= ranks) best = &one;
   }
   return *best;
+}
+
+const CpuTables* CpuProfile::find(int ranks, int nodes) const {
+  for (const CpuTables& one : tables) {
+    if (one.ranks == ranks && one.nodes == nodes) return &one;
+  }
+  return nullptr;
 }
 
 std::string to_yaml(const CpuProfile& profile) {
@@ -152,7 +158,9 @@ std::string to_yaml(const CpuProfile& profile) {
   }
   out += "tables:\n";
   for (const CpuTables& tables : profile.tables) {
-    out += fmt::format("  - ranks: {}\n    kernels:\n", tables.ranks);
+    out += fmt::format("  - ranks: {}\n", tables.ranks);
+    if (tables.nodes > 1) out += fmt::format("    nodes: {}\n", tables.nodes);
+    out += "    kernels:\n";
     for (const auto& [name, table] : tables.kernels) {
       out += fmt::format("      - kernel: {}\n", name);
       for (size_t d = 0; d < table.axes().size(); ++d) {
@@ -190,6 +198,7 @@ Result<CpuProfile> read_cpu_profile(const std::string& path) {
   for (MapReader& tables : reader.maps("tables")) {
     CpuTables one;
     one.ranks = static_cast<int>(tables.integer("ranks"));
+    one.nodes = static_cast<int>(tables.integer("nodes", 1));
     for (MapReader& kernel : tables.maps("kernels")) {
       const std::string name = kernel.text("kernel");
       std::vector<std::vector<double>> axes;

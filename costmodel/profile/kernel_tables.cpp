@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "costmodel/cpu/gpu_measures.hpp"
 #include "costmodel/profile/attention_table.hpp"
 #include "costmodel/profile/gemm_table.hpp"
 #include "costmodel/profile/kernel_config.hpp"
@@ -80,7 +81,11 @@ struct KernelTables::Data {
   bool scaled = false;
   double power = 1;  ///< speed of arithmetic under this board's power limit over the table's
   Clocks clocks = Clocks::burst;
+  std::shared_ptr<const GpuMeasures> measured;  ///< null: no profile of this GPU
 
+  static KernelEstimate from_profile(double seconds) {
+    return {seconds, kProfileError, Provenance::interpolated};
+  }
   GemmChip chip(DType type, double clock) const {
     return {gpu.sm_count, rate_of(gpu, type) * power * clock, gpu.memory_bytes_per_s, 4e-6,
             config.wave_share};
@@ -122,7 +127,7 @@ struct KernelTables::Data {
 KernelTables::KernelTables(std::shared_ptr<const Data> data) : data_(std::move(data)) {}
 
 Result<KernelTables> KernelTables::load(const Gpu& gpu, Clocks clocks) {
-  MESHPLAN_TRY(KernelConfig config, KernelConfig::find(gpu.kernel_table));
+  MESHPLAN_TRY(KernelConfig config, KernelConfig::find(table_name(gpu.kernel_table).table));
   const std::string folder = data_root() + "/costmodel/data/";
   const GemmChip chip = table_chip(config, config.flops_per_s);
   MESHPLAN_TRY(GemmTable gemm,
@@ -145,10 +150,12 @@ Result<KernelTables> KernelTables::load(const Gpu& gpu, Clocks clocks) {
   double power = 1;
   if (same_die && gpu.power_limit_w < config.power_limit_w)
     power = std::pow(gpu.power_limit_w / config.power_limit_w, config.power_exponent);
+  MESHPLAN_TRY(std::shared_ptr<const GpuMeasures> measured,
+               GpuMeasures::load(table_name(gpu.kernel_table).profile));
   Gpu board = within_reach(gpu, config);
   return KernelTables(std::make_shared<const Data>(
       Data{std::move(board), std::move(config), std::move(gemm), std::move(gemm_fp8),
-           std::move(attention), scaled, power, clocks}));
+           std::move(attention), scaled, power, clocks, std::move(measured)}));
 }
 
 const Gpu& KernelTables::gpu() const { return data_->gpu; }
@@ -158,6 +165,10 @@ KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t group
                                   DType in, DType out, bool accumulate) const {
   if (m <= 0 || n <= 0 || k <= 0 || groups <= 0) return {0, 0, Provenance::measured};
   const Data& d = *data_;
+  if (d.measured && groups == 1 && bytes_of(in) == 2) {
+    if (const auto s = d.measured->operation(Gemm{m, n, k, 1, layout}))
+      return Data::from_profile(*s);
+  }
   // fp4 products take the residuals of fp8 at their own peak: no table of them is bundled.
   const bool fp8 = is_quantised(in) && d.gemm_fp8 && d.gpu.fp8_flops_per_s > 0;
   const GemmTable& table = fp8 ? *d.gemm_fp8 : d.gemm;
@@ -221,6 +232,9 @@ KernelEstimate KernelTables::attention(const Attention& op, DType type, FlashKer
   const auto batch = static_cast<double>(op.batch), heads = static_cast<double>(op.heads);
   const auto rows = static_cast<double>(op.q_len), keys = static_cast<double>(op.kv_len);
   if (batch * heads * rows * keys * op.work <= 0) return {0, 0, Provenance::measured};
+  if (d.measured && flash == FlashKernel::latest) {
+    if (const auto s = d.measured->operation(op)) return Data::from_profile(*s);
+  }
   // The causal square with as many keys per row and as many rows in all.
   const double sequence = std::max(1.0, 2 * op.work * keys);
   const double parallel = batch * heads * rows / sequence;
@@ -265,14 +279,23 @@ KernelEstimate KernelTables::scan(const Attention& op) const {
 }
 
 KernelEstimate KernelTables::memory_bound(double bytes) const {
+  if (data_->measured) {
+    if (const auto s = data_->measured->stream(bytes)) return Data::from_profile(*s);
+  }
   return data_->stream(data_->config.elementwise, bytes);
 }
 
 KernelEstimate KernelTables::random_rows(double bytes) const {
+  if (data_->measured) {
+    if (const auto s = data_->measured->rows(bytes)) return Data::from_profile(*s);
+  }
   return data_->stream(data_->config.random_rows, bytes);
 }
 
 KernelEstimate KernelTables::norm(const Norm& op, DType type) const {
+  if (data_->measured && op.fused && op.type == NormType::rms) {
+    if (const auto s = data_->measured->operation(op)) return Data::from_profile(*s);
+  }
   const auto rows = static_cast<double>(op.rows), cols = static_cast<double>(op.cols);
   const auto size = static_cast<double>(bytes_of(type));
   const double statistics = op.type == NormType::layer ? 8 * rows : 4 * rows;

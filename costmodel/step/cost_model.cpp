@@ -6,7 +6,8 @@
 namespace meshplan {
 
 Result<std::shared_ptr<const Calibration>> CalibrationCache::get(const Gpu& gpu) {
-  const auto found = by_gpu_.find(gpu.id);
+  const std::string key = gpu.id + "\n" + gpu.kernel_table;
+  const auto found = by_gpu_.find(key);
   if (found != by_gpu_.end()) return found->second;
   MESHPLAN_TRY(KernelTables kernels, KernelTables::load(gpu));
   MESHPLAN_TRY(CollectiveModel collectives, CollectiveModel::load(gpu));
@@ -20,7 +21,7 @@ Result<std::shared_ptr<const Calibration>> CalibrationCache::get(const Gpu& gpu)
   }
   auto calibration = std::make_shared<const Calibration>(
       Calibration{std::move(kernels), std::move(collectives), hosts, bands_});
-  by_gpu_[gpu.id] = calibration;
+  by_gpu_[key] = calibration;
   return calibration;
 }
 

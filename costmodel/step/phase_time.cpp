@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "strategies/program/overlap.hpp"
+
 namespace meshplan {
 
 PhaseTime& PhaseTime::operator+=(const PhaseTime& other) {
@@ -36,26 +38,6 @@ PhaseTime PhaseTime::scaled(double factor) const {
 }
 
 namespace {
-
-bool overlapped(Group group, const Trainer& trainer) {
-  switch (group) {
-    case Group::tp:
-      return trainer.tp_overlap != TpOverlap::none;
-    case Group::cp:
-      return trainer.overlap_cp;
-    case Group::ep:  // beside another micro-batch, see finish
-    case Group::etp:
-    case Group::shard:
-    case Group::replicate:
-    case Group::expert_shard:
-    case Group::expert_replicate:
-    case Group::pp:
-    case Group::tied:
-    case Group::world:
-      return false;
-  }
-  return false;
-}
 
 /// When the whole of a value is there, and when its first piece is (chunked overlap).
 struct Ready {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "costmodel/cpu/gpu_measures.hpp"
 #include "planner/planfile/planfile.hpp"
 #include "planner/report/format.hpp"
 #include "topologies/base/nearest.hpp"
@@ -105,6 +106,8 @@ void add_input_flags(CLI::App& app, InputFlags& flags) {
   text("--global-batch-tokens", flags.global_batch_tokens, "the same in tokens");
   text("--trainer", flags.trainer,
        "whose kernels, overlap and rules; see 'meshplan list trainers'");
+  text("--gpu-profile", flags.gpu_profile,
+       "file of 'meshplan profile --device cuda': what it has measured prices this GPU");
   text("--precision", flags.precision, "products in bf16 (default), fp16, fp8 or fp32");
   text("--flops-convention", flags.convention,
        "what tflops_per_gpu and mfu count: causal (default), full_square, all_parameters, "
@@ -136,6 +139,12 @@ Result<report::Question> resolve(const InputFlags& flags) {
     auto cluster = with_gpus(q.cluster, gpus);
     if (!cluster.ok()) return at(cluster.error(), "--gpus");
     q.cluster = std::move(cluster).value();
+  }
+  if (!flags.gpu_profile.empty()) {
+    if (const auto read = GpuMeasures::load(flags.gpu_profile); !read.ok()) return read.error();
+    for (std::string* table : {&q.cluster.gpu.kernel_table, &q.cluster.gpu.collective_table}) {
+      *table = with_profile(flags.gpu_profile, *table);
+    }
   }
   MESHPLAN_CHECK(read_batch(flags, q));
   if (!flags.trainer.empty()) {

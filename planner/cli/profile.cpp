@@ -4,6 +4,8 @@
 
 #include "planner/cli/parse.hpp"
 #include "planner/cli/progress.hpp"
+#include "profiler/comm/launched_world.hpp"
+#include "profiler/comm/mpi_world.hpp"
 #include "profiler/measure/compare.hpp"
 #include "profiler/measure/cpu.hpp"
 #include "profiler/measure/cuda.hpp"
@@ -30,6 +32,7 @@ int compare_files(const Arguments& arguments) {
     Json kernels = Json::array();
     for (const ProfileDifference& one : differences) {
       kernels.push_back({{"ranks", one.ranks},
+                         {"nodes", one.nodes},
                          {"kernel", one.kernel},
                          {"points", one.points},
                          {"median_ratio", one.median},
@@ -42,35 +45,32 @@ int compare_files(const Arguments& arguments) {
   print(fmt::format("time in {} over time in {}\n{:>5}  {:<22} {:>6}  {:>7}  {:>7} .. {}\n", b, a,
                     "ranks", "kernel", "points", "median", "least", "most"));
   for (const ProfileDifference& one : differences) {
+    const std::string kernel =
+        one.nodes > 1 ? fmt::format("{}, {} nodes", one.kernel, one.nodes) : one.kernel;
     print(one.points == 0
-              ? fmt::format("{:>5}  {:<22} only in one of them\n", one.ranks, one.kernel)
+              ? fmt::format("{:>5}  {:<22} only in one of them\n", one.ranks, kernel)
               : fmt::format("{:>5}  {:<22} {:>6}  {:>7.3f}  {:>7.3f} .. {:.3f}\n", one.ranks,
-                            one.kernel, one.points, one.median, one.low, one.high));
+                            kernel, one.points, one.median, one.low, one.high));
   }
   return 0;
 }
 
-}  // namespace
-
-int run_profile(const Arguments& arguments) {
-  if (!arguments.empty() && arguments.front() == "compare") {
-    return compare_files({arguments.begin() + 1, arguments.end()});
-  }
-  if (!arguments.empty() && arguments.front() == "import") {
-    return run_profile_import({arguments.begin() + 1, arguments.end()});
-  }
+int profile_device(const Arguments& arguments) {
   CLI::App app(
       "Times the executor's kernels and the collectives between its ranks on this computer and\n"
       "writes them as a profile: about a minute. It should have nothing else to do.\n\n"
       "  meshplan profile --device cpu --out cpu.yaml\n"
       "  meshplan profile --device cuda --quick -o gpu.yaml\n"
+      "  torchrun --no-python --nproc-per-node 8 meshplan profile --launched --device cuda -o "
+      "node.yaml\n"
       "  meshplan profile compare cpu.yaml other.yaml\n"
       "  meshplan profile import nccl-tests.json --into gpu.yaml -o gpu.yaml\n",
       "meshplan profile");
   std::string device = "cpu", out;
   CpuProfileOptions options;
   CudaProfileOptions gpu;
-  bool json = false, coarse = false;
+  bool json = false, coarse = false, launched = false;
+  double budget_s = 0, tolerance = -1;
   app.add_option("--device", device, "cpu or cuda");
   app.add_option("-o,--out", out, "file to write; else standard output");
   app.add_option("--ranks", options.ranks, "numbers of ranks at work at the same time (1,2)")
@@ -78,13 +78,19 @@ int run_profile(const Arguments& arguments) {
       ->check(CLI::PositiveNumber);
   app.add_option("--seconds-per-point", options.seconds_per_point, "of measuring (0.02)")
       ->check(CLI::PositiveNumber);
-  app.add_option("--folder", options.folder,
-                 "where partitions of graphs are written; else the temporary one");
+  app.add_option("--folder", options.folder, "whose storage is measured; else the temporary one");
   app.add_flag("--coarse", coarse, "small sizes only, in a second: to try things out");
   app.add_flag("--only-graphs", options.only_graphs, "of a CPU: what graph workloads use");
   app.add_flag("--quick", gpu.quick, "of a GPU: a coarse grid");
-  app.add_option("--budget-seconds", gpu.budget_s, "of a GPU: begin no point after this (180)")
+  app.add_option("--budget-seconds", budget_s,
+                 "begin no point after this (180 on a GPU, 300 on several; else all are measured)")
       ->check(CLI::PositiveNumber);
+  app.add_option(
+         "--tolerance", tolerance,
+         "leave out sizes that others predict as well as this (0.03 on a GPU; else 0: none)")
+      ->check(CLI::Range(0.0, 1.0));
+  app.add_flag("--launched", launched,
+               "this is one of the ranks that torchrun, srun or mpirun started, each with a GPU");
   app.add_flag("--json", json, "one JSON document on standard output");
   MESHPLAN_CLI_PARSE(app, arguments);
   if (coarse) {
@@ -100,12 +106,31 @@ int run_profile(const Arguments& arguments) {
                  .hint = "cpu or cuda"},
                 json);
   }
-  auto measured = [&] {
+  gpu.folder = options.folder;
+  options.budget_s = budget_s;
+  gpu.budget_s = budget_s > 0 ? budget_s : launched ? 300 : gpu.budget_s;
+  if (tolerance >= 0) options.tolerance = gpu.tolerance = tolerance;
+  bool first = true;
+  auto measured = [&]() -> Result<CpuProfile> {
     Progress progress("measuring");
-    gpu.progress = [&](const std::string& what) { progress.say("measuring " + what); };
-    return device == "cuda" ? profile_cuda(gpu) : profile_cpu(options);
+    options.progress =
+        gpu.progress = [&](const std::string& what) { progress.say("measuring " + what); };
+    const auto measure = [&](World* world) {
+      return device == "cuda" ? profile_cuda(gpu, world) : profile_cpu(options, world);
+    };
+    if (!launched) return measure(nullptr);
+    CpuProfile found;
+    const Status status = run_launched_rank({.timeout_s = 600}, [&](World& world) -> Status {
+      first = world.rank() == 0;
+      MESHPLAN_TRY(found, measure(&world));
+      return Done{};
+    });
+    if (!status.ok()) return status.error();
+    return found;
   }();
-  MESHPLAN_CLI_TRY(const CpuProfile profile, std::move(measured), json);
+  if (!measured.ok()) return first ? fail(measured.error(), json) : 1;
+  if (!first) return 0;  // rank 0 says it
+  const CpuProfile profile = std::move(measured).value();
   const std::string text = to_yaml(profile);
   if (!out.empty()) {
     const Status written = write_file(out, text);
@@ -114,7 +139,8 @@ int run_profile(const Arguments& arguments) {
   if (json) {
     Json ranks = Json::array();
     for (const CpuTables& tables : profile.tables) {
-      ranks.push_back({{"ranks", tables.ranks}, {"kernels", tables.kernels.size()}});
+      ranks.push_back(
+          {{"ranks", tables.ranks}, {"nodes", tables.nodes}, {"kernels", tables.kernels.size()}});
     }
     print(Json{{"schema", "meshplan.profile/1"},
                {"device", profile.device},
@@ -129,6 +155,20 @@ int run_profile(const Arguments& arguments) {
     print(fmt::format("{}: {} ({} cores)\n", out, profile.processor, profile.cores));
   }
   return 0;
+}
+
+}  // namespace
+
+int run_profile(const Arguments& arguments) {
+  if (!arguments.empty() && arguments.front() == "compare") {
+    return compare_files({arguments.begin() + 1, arguments.end()});
+  }
+  if (!arguments.empty() && arguments.front() == "import") {
+    return run_profile_import({arguments.begin() + 1, arguments.end()});
+  }
+  const int code = profile_device(arguments);
+  finish_mpi(code);  // if --launched began it
+  return code;
 }
 
 }  // namespace meshplan::cli

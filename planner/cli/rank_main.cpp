@@ -6,6 +6,7 @@
 
 #include "planner/cli/run_flags.hpp"
 #include "planner/planfile/planfile.hpp"
+#include "profiler/comm/launched_world.hpp"
 #include "profiler/comm/mpi_world.hpp"
 
 namespace meshplan::cli {
@@ -24,7 +25,9 @@ Result<bool> agreed(World& world, bool mine) {
 int run_rank(const Arguments& arguments) {
   CLI::App app(
       "Trains a plan file between processes. Rank 0 reports; what it counts is its own share.\n\n"
-      "  mpirun -n 8 meshplan-rank plan.yaml --steps 10\n",
+      "  mpirun -n 8 meshplan-rank plan.yaml --steps 10\n"
+      "  torchrun --no-python --nproc-per-node 8 meshplan-rank plan.yaml   # meets at "
+      "MASTER_ADDR\n",
       "meshplan-rank");
   std::string plan;
   RunQuestion question;
@@ -48,14 +51,15 @@ int run_rank(const Arguments& arguments) {
 
   RunAnswer answer;
   bool first = true, right = true;
-  const Status status = run_mpi_rank(question.world, [&](World& world) -> Status {
+  const auto rank_main = [&](World& world) -> Status {
     first = world.rank() == 0;
     RankReport report;
     MESHPLAN_TRY(std::vector<StepResult> steps, train_rank(world, executable, inputs, &report));
     MESHPLAN_TRY(answer, answer_of(executable, std::move(steps), {report}));
     MESHPLAN_TRY(right, agreed(world, answer.ledger_equal() && answer.memory_equal));
     return Done{};
-  });
+  };
+  const Status status = run_launched_rank(question.world, rank_main);
   int code = 0;
   if (!status.ok()) {
     code = first ? fail(status.error(), json) : static_cast<int>(status.error().kind);

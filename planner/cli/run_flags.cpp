@@ -40,9 +40,10 @@ void add_run_flags(CLI::App& app, RunFlags& flags) {
       ->group(group);
   add("--device", flags.device, "cpu or cuda (cpu)")->check(CLI::IsMember({"cpu", "cuda"}));
   add("--compute", flags.compute,
-      "products in fp32 or bf16 (fp32; on GPUs bf16); bf16 with the plan's gradients and fp32 "
-      "masters")
-      ->check(CLI::IsMember({"fp32", "bf16"}));
+      "products in fp32, bf16 or fp8 (fp32; on GPUs bf16, or the plan's fp8); bf16 and fp8 with "
+      "the "
+      "plan's gradients and fp32 masters")
+      ->check(CLI::IsMember({"fp32", "bf16", "fp8"}));
   add("--gpu", flags.gpu,
       "ranks share one, or each has its own and NCCL (own, where there are enough)")
       ->check(CLI::IsMember({"shared", "own"}));
@@ -69,8 +70,13 @@ Status apply_run_flags(const RunFlags& flags, RunQuestion& run) {
       run.gpu->share = flags.gpu == "own" ? GpuRun::Share::one_each : GpuRun::Share::one_gpu;
     }
   }
-  const bool bf16 = flags.compute.empty() ? run.gpu.has_value() : flags.compute == "bf16";
-  run.compute = bf16 ? DType::bf16 : DType::fp32;
+  run.compute = DType::fp32;
+  if (flags.compute.empty() && run.gpu) {
+    run.compute = run.plan.compute == DType::fp8 ? DType::fp8 : DType::bf16;
+  }
+  for (const DType type : {DType::bf16, DType::fp8}) {
+    if (flags.compute == name_of(type)) run.compute = type;
+  }
   run.world.timeout_s = flags.timeout_s;
   run.hf_folder = flags.weights;
   run.token_file = flags.text.empty() ? flags.tokens : flags.text;

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "costmodel/cpu/gpu_measures.hpp"
 #include "costmodel/step/constants.hpp"
 #include "planner/report/facts.hpp"
 #include "planner/report/format.hpp"
@@ -45,16 +46,22 @@ Json to_json(const Question& q) {
 }
 
 Json provenance_of(const Question& q) {
-  Json out = {
-      {"tool", "meshplan"},
-      {"version", MESHPLAN_VERSION},
-      {"model", q.model.source},
-      {"cluster", q.cluster.source},
-      {"gpu", q.cluster.gpu.source},
-      {"trainer", q.trainer.source},
-      {"kernels", fmt::format("costmodel/data, measured on {}", q.cluster.gpu.kernel_table)},
-      {"collectives",
-       fmt::format("costmodel/data, measured on {}", q.cluster.gpu.collective_table)}};
+  const TableName kernels = table_name(q.cluster.gpu.kernel_table);
+  Json out = {{"tool", "meshplan"},
+              {"version", MESHPLAN_VERSION},
+              {"model", q.model.source},
+              {"cluster", q.cluster.source},
+              {"gpu", q.cluster.gpu.source},
+              {"trainer", q.trainer.source},
+              {"kernels", fmt::format("costmodel/data, measured on {}", kernels.table)},
+              {"collectives", fmt::format("costmodel/data, measured on {}",
+                                          table_name(q.cluster.gpu.collective_table).table)}};
+  if (!kernels.profile.empty()) {
+    if (const auto measured = read_cpu_profile(kernels.profile); measured.ok()) {
+      out["profile"] =
+          fmt::format("{}: {}, before those tables", measured->processor, measured->source);
+    }
+  }
   if (const auto constants = load_constants(); constants.ok())
     out["fitted_constants"] = constants->fitted_on;
   out["assumed"] = {{"model", q.model.assumptions},

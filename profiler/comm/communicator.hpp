@@ -48,6 +48,8 @@ class Operation {
  public:
   virtual ~Operation() = default;
   virtual Status wait() = 0;
+  /// See Pending::settle. Back ends of host memory, whose wait() may be called again: wait().
+  virtual Status settle() { return wait(); }
   virtual int64_t moved_bytes() const = 0;  ///< valid after a good wait()
 };
 
@@ -58,6 +60,9 @@ class [[nodiscard]] Pending {
  public:
   Pending() = default;
   Status wait();
+  /// Of a collective: what this rank starts next, in any group, begins after it. On GPUs only that
+  /// is ordered so: kernels do not wait. wait() must follow.
+  Status settle() { return operation_->settle(); }
   bool started() const { return operation_ != nullptr; }
 
  private:

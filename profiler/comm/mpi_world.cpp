@@ -56,16 +56,6 @@ class MpiCommunicator : public Communicator {
   int64_t next_ = 0;
 };
 
-/// FNV-1a: the same on every rank without asking anyone.
-uint64_t hash_of(const std::vector<int>& members, const std::string& label, int number) {
-  uint64_t hash = 14695981039346656037ULL;
-  const auto mix = [&](uint64_t x) { hash = (hash ^ x) * 1099511628211ULL; };
-  for (const char c : label) mix(static_cast<unsigned char>(c));
-  mix(256 + static_cast<uint64_t>(number));
-  for (const int member : members) mix(static_cast<uint64_t>(member) + 1);
-  return hash;
-}
-
 class MpiWorld : public World {
  public:
   explicit MpiWorld(Transport* transport) : transport_(transport) {}
@@ -76,14 +66,12 @@ class MpiWorld : public World {
   Result<std::unique_ptr<Communicator>> group(const std::vector<int>& members,
                                               const std::string& label) override {
     MESHPLAN_TRY(const int own, place_in_group(members, label));
-    const int number = made_[{members, label}]++;
     return std::unique_ptr<Communicator>(std::make_unique<MpiCommunicator>(
-        MpiGroup{transport_, members, label, hash_of(members, label, number)}, own, &ledger()));
+        MpiGroup{transport_, members, label, next_group_id(members, label)}, own, &ledger()));
   }
 
  private:
   Transport* transport_;
-  std::map<std::pair<std::vector<int>, std::string>, int> made_;
 };
 
 Transport* transport = nullptr;  // of this process, until finish_mpi

@@ -20,6 +20,16 @@ Result<int> World::place_in_group(const std::vector<int>& members, const std::st
   return static_cast<int>(own - members.begin());
 }
 
+uint64_t World::next_group_id(const std::vector<int>& members, const std::string& label) {
+  const int number = made_[{members, label}]++;
+  uint64_t hash = 14695981039346656037ULL;  // FNV-1a
+  const auto mix = [&](uint64_t x) { hash = (hash ^ x) * 1099511628211ULL; };
+  for (const char c : label) mix(static_cast<unsigned char>(c));
+  mix(256 + static_cast<uint64_t>(number));
+  for (const int member : members) mix(static_cast<uint64_t>(member) + 1);
+  return hash;
+}
+
 Status guarded_rank(const RankFunction& function, World& world) {
   try {
     return function(world);

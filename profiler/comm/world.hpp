@@ -3,6 +3,7 @@
 // the run end when something goes wrong? Back ends: thread_world.hpp, mpi_world.hpp.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,11 +41,15 @@ class World {
 
  protected:
   World() = default;
+  /// Number of the group that `members` make next under this label: the same on all of them without
+  /// asking anyone.
+  uint64_t next_group_id(const std::vector<int>& members, const std::string& label);
   /// This rank's place in a legal list of members.
   Result<int> place_in_group(const std::vector<int>& members, const std::string& label) const;
 
  private:
   Ledger ledger_;
+  std::map<std::pair<std::vector<int>, std::string>, int> made_;
 };
 
 /// What one rank does. A returned error ends the run on all ranks.

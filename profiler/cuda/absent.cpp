@@ -10,7 +10,7 @@ Result<std::unique_ptr<GpuWorld>> GpuWorld::make(World&, const GpuWorldOptions&)
   return Diagnostic{.kind = ErrorKind::missing, .message = "this build has no CUDA"};
 }
 
-Result<CpuProfile> profile_cuda(const CudaProfileOptions&) {
+Result<CpuProfile> profile_cuda(const CudaProfileOptions&, World*) {
   return Diagnostic{.kind = ErrorKind::missing, .message = "this build has no CUDA"};
 }
 

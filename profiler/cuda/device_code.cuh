@@ -78,6 +78,11 @@ inline unsigned grid_for(int64_t items, int threads) {
   return static_cast<unsigned>(std::clamp<int64_t>(blocks, 1, 132 * 16));
 }
 
+/// Threads for a row of `packs` accesses: a multiple of 32, about four accesses each.
+inline unsigned row_threads(int64_t packs) {
+  return static_cast<unsigned>(std::clamp<int64_t>((packs + 127) / 128 * 32, 32, 1024));
+}
+
 __device__ inline int64_t thread_index() {
   return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }

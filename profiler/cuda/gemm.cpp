@@ -65,6 +65,7 @@ namespace {
 
 Result<cudaDataType_t> cuda_type(DType type) {
   if (type == DType::bf16) return CUDA_R_16BF;
+  if (type == DType::fp8) return CUDA_R_8F_E4M3;
   if (type == DType::fp32) return CUDA_R_32F;
   return refused_type("matrix product", type);
 }
@@ -83,11 +84,16 @@ Result<std::unique_ptr<Products>> Products::make(int64_t workspace_bytes) {
 }
 
 Result<Products::Plan*> Products::plan_of(cudaStream_t stream, const Product& product,
-                                          const void* a, const void* b, void* c, const void* bias) {
+                                          const void* a, const void* b, void* c, const void* bias,
+                                          ProductScales scales) {
   std::unique_ptr<Plan>& slot = plans_[product.key()];
   if (slot != nullptr && !slot->kernels.empty()) return slot.get();
   if (product.m < 1 || product.n < 1 || product.k < 1) {
     return refused("matrix product", "an empty dimension");
+  }
+  const bool fp8 = product.in == DType::fp8;
+  if (fp8 && product.layout != Layout::tn) {
+    return refused("matrix product", "8-bit operands that do not lie along the inner dimension");
   }
   slot = std::make_unique<Plan>(api_.get());
   Plan& plan = *slot;
@@ -106,6 +112,13 @@ Result<Products::Plan*> Products::plan_of(cudaStream_t stream, const Product& pr
   const cublasOperation_t op_a = product.layout == Layout::nt ? CUBLAS_OP_T : CUBLAS_OP_N;
   MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_TRANSA, op_b));
   MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_TRANSB, op_a));
+  if (fp8) {  // our b is the library's a
+    MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scales.b));
+    MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.a));
+    // sums of gradients are kept in full
+    const int8_t fast = product.a_e5m2 || product.accumulate ? 0 : 1;
+    MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_FAST_ACCUM, fast));
+  }
   if (product.bias) {
     MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS));
     MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, out));
@@ -119,7 +132,8 @@ Result<Products::Plan*> Products::plan_of(cudaStream_t stream, const Product& pr
   };
   const auto [m, n, k] = std::tuple(product.m, product.n, product.k);
   MESHPLAN_CHECK(op_b == CUBLAS_OP_T ? matrix(&plan.a, in, k, n) : matrix(&plan.a, in, n, k));
-  MESHPLAN_CHECK(op_a == CUBLAS_OP_T ? matrix(&plan.b, in, m, k) : matrix(&plan.b, in, k, m));
+  const cudaDataType_t in_a = product.a_e5m2 ? CUDA_R_8F_E5M2 : in;
+  MESHPLAN_CHECK(op_a == CUBLAS_OP_T ? matrix(&plan.b, in_a, m, k) : matrix(&plan.b, in_a, k, m));
   MESHPLAN_CHECK(matrix(&plan.c, out, n, m));
 
   cublasLtMatmulPreference_t preference = nullptr;
@@ -199,15 +213,22 @@ Status Products::start(cudaStream_t stream, const Plan& plan, size_t candidate, 
 }
 
 Status Products::run(cudaStream_t stream, const Product& product, const void* a, const void* b,
-                     void* c, const void* bias) {
+                     void* c, const void* bias, ProductScales scales) {
   if (product.bias != (bias != nullptr)) return refused("matrix product", "a bias half given");
-  MESHPLAN_TRY(Plan* const plan, plan_of(stream, product, a, b, c, bias));
-  if (product.bias) {
-    MESHPLAN_CHECK(
-        api_->status(api_->cublasLtMatmulDescSetAttribute(
-                         plan->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(bias)),
-                     "bias"));
+  if ((product.in == DType::fp8) != (scales.a != nullptr && scales.b != nullptr)) {
+    return refused("matrix product", "scales that do not go with its operands");
   }
+  MESHPLAN_TRY(Plan* const plan, plan_of(stream, product, a, b, c, bias, scales));
+  const auto point = [&](cublasLtMatmulDescAttributes_t attribute, const auto* to) {
+    return api_->status(
+        api_->cublasLtMatmulDescSetAttribute(plan->operation, attribute, &to, sizeof(to)),
+        "cublasLtMatmulDescSetAttribute");
+  };
+  if (scales.a != nullptr) {
+    MESHPLAN_CHECK(point(CUBLASLT_MATMUL_DESC_A_SCALE_POINTER, scales.b));
+    MESHPLAN_CHECK(point(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.a));
+  }
+  if (product.bias) MESHPLAN_CHECK(point(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
   return start(stream, *plan, plan->chosen, a, b, c, c);
 }
 

@@ -57,5 +57,12 @@ Result<std::unique_ptr<RankStreams>> make_rank_streams(int device) {
   return streams;
 }
 
+Status RankStreams::begin(cudaStream_t stream) {
+  MESHPLAN_CHECK(order(compute.get(), stream));
+  for (const cudaEvent_t event : settled) MESHPLAN_CUDA(cudaStreamWaitEvent(stream, event, 0));
+  settled.clear();
+  return Done{};
+}
+
 }  // namespace cuda
 }  // namespace meshplan

@@ -105,13 +105,13 @@ struct Channel {
 
 class NcclGroup : public Communicator {
  public:
-  NcclGroup(std::unique_ptr<Communicator> base, const Api& functions, const RankStreams& streams,
+  NcclGroup(std::unique_ptr<Communicator> base, const Api& functions, RankStreams& streams,
             Ledger* ledger)
       : Communicator(base->label(), base->rank(), base->size(), ledger),
         base_(std::move(base)),
         api_(functions),
         collectives(api_),
-        compute_(streams.compute.get()) {}
+        streams_(streams) {}
   Status open() {
     MESHPLAN_CHECK(collectives.make(*base_));
     if (label() != name_of(Group::pp)) return Done{};
@@ -132,7 +132,7 @@ class NcclGroup : public Communicator {
     const auto found = messages_.find({from, to});
     return found == messages_.end() ? nullptr : found->second.get();
   }
-  cudaStream_t compute() const { return compute_; }
+  RankStreams& streams() { return streams_; }
   const Api& api() const { return api_; }
 
  private:
@@ -146,7 +146,7 @@ class NcclGroup : public Communicator {
 
  private:
   std::map<std::pair<int, int>, std::unique_ptr<Channel>> messages_;  ///< by sender and receiver
-  cudaStream_t compute_;
+  RankStreams& streams_;
 };
 
 class NcclOperation : public Operation {
@@ -162,7 +162,11 @@ class NcclOperation : public Operation {
     MESHPLAN_CALL(group_.api(), ncclCommGetAsyncError, channel_.comm, &fault);
     if (fault != ncclSuccess && fault != ncclInProgress) channel_.failed = true;
     MESHPLAN_CHECK(group_.api().status(fault, "ncclCommGetAsyncError"));
-    MESHPLAN_CUDA(cudaStreamWaitEvent(group_.compute(), done_.get(), 0));
+    return status_of(cudaStreamWaitEvent(group_.streams().compute.get(), done_.get(), 0), "wait");
+  }
+  Status settle() override {
+    MESHPLAN_CHECK(started_);
+    group_.streams().settled.push_back(done_.get());
     return Done{};
   }
   /// What a ring moves into this rank; NCCL's own choice of algorithm is not seen.
@@ -197,7 +201,7 @@ class NcclOperation : public Operation {
  private:
   Status begin() {
     const cudaStream_t stream = channel_.stream.get();
-    MESHPLAN_CHECK(order(group_.compute(), stream));
+    MESHPLAN_CHECK(group_.streams().begin(stream));
     MESHPLAN_TRY(done_, make_event(false));
     if (request_.transfer != Transfer::send || request_.bytes == 0) {
       MESHPLAN_CHECK(call());
@@ -272,12 +276,17 @@ class NcclOperation : public Operation {
       const int64_t out = request_.send_bytes.empty() ? request_.bytes : request_.send_bytes[at];
       const int64_t in =
           request_.receive_bytes.empty() ? request_.bytes : request_.receive_bytes[at];
-      const Status sent = api.status(api.ncclSend(from, static_cast<size_t>(out), ncclUint8, r,
-                                                  channel_.comm, channel_.stream.get()),
-                                     "ncclSend");
-      const Status received = api.status(api.ncclRecv(to, static_cast<size_t>(in), ncclUint8, r,
-                                                      channel_.comm, channel_.stream.get()),
-                                         "ncclRecv");
+      Status sent = Done{}, received = Done{};
+      if (out > 0) {  // pieces of a product go to one rank alone
+        sent = api.status(api.ncclSend(from, static_cast<size_t>(out), ncclUint8, r, channel_.comm,
+                                       channel_.stream.get()),
+                          "ncclSend");
+      }
+      if (in > 0) {
+        received = api.status(api.ncclRecv(to, static_cast<size_t>(in), ncclUint8, r, channel_.comm,
+                                           channel_.stream.get()),
+                              "ncclRecv");
+      }
       if (first.ok()) first = sent.ok() ? received : sent;
       from += out;
       to += in;
@@ -319,7 +328,7 @@ std::unique_ptr<Operation> NcclGroup::start(Request request) {
 }  // namespace
 
 Result<std::unique_ptr<Communicator>> nccl_group(std::unique_ptr<Communicator> base,
-                                                 const RankStreams& streams, Ledger* ledger) {
+                                                 RankStreams& streams, Ledger* ledger) {
   MESHPLAN_TRY(const Api api, load());
   auto group = std::make_unique<NcclGroup>(std::move(base), api, streams, ledger);
   MESHPLAN_CHECK(group->open());

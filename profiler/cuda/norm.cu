@@ -6,11 +6,6 @@
 namespace meshplan::cuda {
 namespace {
 
-/// Threads for a row of `packs` accesses: a multiple of 32, about four accesses each.
-unsigned row_threads(int64_t packs) {
-  return static_cast<unsigned>(std::clamp<int64_t>((packs + 127) / 128 * 32, 32, 1024));
-}
-
 template <class T, int N>
 __global__ void __launch_bounds__(1024)
     rmsnorm_forward_kernel(int64_t packs, float epsilon, const Pack<T, N>* x,

@@ -4,8 +4,11 @@
 
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <random>
 
+#include "profiler/comm/gpu_world.hpp"
+#include "profiler/comm/thread_world.hpp"
 #include "profiler/cuda/activation.hpp"
 #include "profiler/cuda/attention.hpp"
 #include "profiler/cuda/attention_simple.hpp"
@@ -20,6 +23,8 @@
 #include "profiler/cuda/profile_comm.hpp"
 #include "profiler/cuda/rope.hpp"
 #include "profiler/measure/cuda.hpp"
+#include "profiler/measure/measured_grid.hpp"
+#include "profiler/storage/storage_bench.hpp"
 
 namespace meshplan {
 namespace {
@@ -30,11 +35,12 @@ using Work = std::function<Status()>;
 
 class Profiler {
  public:
-  explicit Profiler(const CudaProfileOptions& options) : options_(options) {}
+  Profiler(const CudaProfileOptions& options, int device, World* launched)
+      : options_(options), device_(device), launched_(launched) {}
 
   Result<CpuProfile> run() {
     MESHPLAN_TRY(const std::vector<GpuFacts> all, gpus());
-    MESHPLAN_CUDA(cudaSetDevice(0));
+    MESHPLAN_CUDA(cudaSetDevice(device_));
     MESHPLAN_TRY(stream_, make_stream());
     MESHPLAN_TRY(begin_, make_event(true));
     MESHPLAN_TRY(end_, make_event(true));
@@ -46,6 +52,7 @@ class Profiler {
     MESHPLAN_CHECK(attention());
     MESHPLAN_CHECK(streams());
     MESHPLAN_CHECK(transfers());
+    MESHPLAN_CHECK(storage());
     CpuProfile profile;
     profile.device = "cuda";
     profile.processor = all[0].name;
@@ -65,7 +72,9 @@ class Profiler {
       profile.facts["driver"] = driver_;
     }
     profile.tables.push_back(tables_);
-    MESHPLAN_CHECK(communication(static_cast<int>(all.size()), profile));
+    profile.facts["points"] = std::to_string(points_);
+    profile.facts["interpolation_error"] = fmt::format("{:.3f}", error_);
+    if (launched_ == nullptr) MESHPLAN_CHECK(communication(static_cast<int>(all.size()), profile));
     profile.facts["stopped_by_budget"] = late() ? "yes" : "no";
     return profile;
   }
@@ -104,7 +113,7 @@ class Profiler {
   }
 
   Result<BoardState> board() {
-    MESHPLAN_TRY(const Nvml nvml, Nvml::open(0));
+    MESHPLAN_TRY(const Nvml nvml, Nvml::open(device_));
     driver_ = nvml.driver();
     // sustained: the largest product for a second, read while it runs
     const Product large{.m = 8192, .n = 8192, .k = 8192};
@@ -152,30 +161,22 @@ class Profiler {
       const char* name = layout == Layout::tn   ? "product-tn"
                          : layout == Layout::nn ? "product-nn"
                                                 : "product-nt";
-      tell(name);
-      std::vector<double> values;
-      for (const double rows : m) {
-        for (const double cols : n) {
-          for (const double inner : k) {
-            values.push_back(0);
-            const bool weights = layout == Layout::nt;
-            const Product product{.m = static_cast<int64_t>(rows),
-                                  .n = static_cast<int64_t>(cols),
-                                  .k = static_cast<int64_t>(inner),
-                                  .layout = layout,
-                                  .out = weights ? DType::fp32 : DType::bf16,
-                                  .accumulate = weights};
-            const int64_t a = 2 * product.m * product.k, b = 2 * product.n * product.k;
-            const int64_t c = 4 * product.m * product.n;
-            if (late() || a + b + c > bytes_) continue;
-            MESHPLAN_TRY(const double seconds, time([&] {
-                           return products_->run(stream_.get(), product, at(0), at(a), at(a + b));
-                         }));
-            values.back() = seconds / (2 * rows * cols * inner);
-          }
-        }
-      }
-      MESHPLAN_TRY(tables_.kernels[name], GridTable::make({m, n, k}, std::move(values)));
+      MESHPLAN_CHECK(grid(name, {m, n, k}, [&](const std::vector<double>& s) -> Result<double> {
+        const bool weights = layout == Layout::nt;
+        const Product product{.m = static_cast<int64_t>(s[0]),
+                              .n = static_cast<int64_t>(s[1]),
+                              .k = static_cast<int64_t>(s[2]),
+                              .layout = layout,
+                              .out = weights ? DType::fp32 : DType::bf16,
+                              .accumulate = weights};
+        const int64_t a = 2 * product.m * product.k, b = 2 * product.n * product.k;
+        const int64_t c = 4 * product.m * product.n;
+        if (a + b + c > bytes_) return 0.0;
+        MESHPLAN_TRY(const double seconds, time([&] {
+                       return products_->run(stream_.get(), product, at(0), at(a), at(a + b));
+                     }));
+        return seconds / (2 * s[0] * s[1] * s[2]);
+      }));
     }
     return Done{};
   }
@@ -228,41 +229,28 @@ class Profiler {
     return Done{};
   }
 
-  /// Times of one size after another: the ends first, then the middle of the interval that linear
-  /// interpolation of logarithms predicts worst, until all are within the tolerance.
+  /// Times at powers of two from `smallest` to `largest`, as many as the tolerance asks for.
   Status grid(const std::string& name, double smallest, double largest,
               const std::function<Status(int64_t)>& work) {
+    std::vector<double> sizes{smallest};
+    const double step = options_.quick ? 16 : 2;
+    while (sizes.back() * step < largest) sizes.push_back(sizes.back() * step);
+    sizes.push_back(largest);
+    return grid(name, {sizes}, [&](const std::vector<double>& s) -> Result<double> {
+      MESHPLAN_TRY(const double found, time([&] { return work(static_cast<int64_t>(s[0])); }));
+      return found / s[0];
+    });
+  }
+
+  /// measure: seconds per unit of work.
+  Status grid(const std::string& name, const std::vector<std::vector<double>>& sizes,
+              const std::function<Result<double>(const std::vector<double>&)>& measure) {
     tell(name);
-    std::map<double, double> seconds;  // by log2 of the size
-    const auto measure = [&](double exponent) -> Status {
-      const double size = std::exp2(exponent);
-      MESHPLAN_TRY(const double found, time([&] { return work(static_cast<int64_t>(size)); }));
-      seconds[exponent] = found;
-      return Done{};
-    };
-    const double low = std::log2(smallest), high = std::log2(largest);
-    MESHPLAN_CHECK(measure(low));
-    MESHPLAN_CHECK(measure(high));
-    std::vector<std::pair<double, double>> open{{low, high}};
-    while (!open.empty() && !late()) {
-      const auto [from, to] = open.back();
-      open.pop_back();
-      const double middle = std::floor((from + to) / 2);
-      if (middle <= from || (options_.quick && to - from < 4)) continue;
-      MESHPLAN_CHECK(measure(middle));
-      const double share = (middle - from) / (to - from);
-      const double guess =
-          std::exp((1 - share) * std::log(seconds[from]) + share * std::log(seconds[to]));
-      if (std::abs(guess / seconds[middle] - 1) <= options_.tolerance) continue;
-      open.emplace_back(from, middle);
-      open.emplace_back(middle, to);
-    }
-    std::vector<double> sizes, values;
-    for (const auto& [exponent, found] : seconds) {
-      sizes.push_back(std::exp2(exponent));
-      values.push_back(found / sizes.back());
-    }
-    MESHPLAN_TRY(tables_.kernels[name], GridTable::make({sizes}, std::move(values)));
+    const GridQuestion question{sizes, options_.tolerance, [this] { return late(); }};
+    MESHPLAN_TRY(MeasuredGrid found, measure_grid(question, measure));
+    tables_.kernels[name] = std::move(found.table);
+    points_ += found.points;
+    error_ = std::max(error_, found.error);
     return Done{};
   }
 
@@ -378,26 +366,59 @@ class Profiler {
     return Done{};
   }
 
-  /// Tables of several ranks: the kernels of one, and NCCL.
+  Status storage() {
+    StorageBench bench(
+        options_.folder.empty() ? std::filesystem::temp_directory_path().string() : options_.folder,
+        "0");
+    const std::vector<double> sizes = storage_sizes(options_.quick ? 1 << 24 : 1 << 30);
+    const auto table = [&](const char* name, const std::function<Status(int64_t)>& call) {
+      return grid(name, {sizes}, [&](const std::vector<double>& s) -> Result<double> {
+        const Clock::time_point begin = Clock::now();
+        MESHPLAN_CHECK(call(static_cast<int64_t>(s[0])));
+        return std::chrono::duration<double>(Clock::now() - begin).count() / s[0];
+      });
+    };
+    MESHPLAN_CHECK(table("storage-write", [&](int64_t bytes) { return bench.write(bytes); }));
+    MESHPLAN_CHECK(bench.write(static_cast<int64_t>(sizes.back())));
+    return table("storage-read", [&](int64_t bytes) { return bench.read(bytes); });
+  }
+
+  /// Between the GPUs of this computer, a thread each.
   Status communication(int gpus, CpuProfile& profile) {
     if (gpus < 2) return Done{};
-    memory_ = {};  // NCCL and its buffers want room
+    return run_ranks(gpus, {},
+                     [&](World& world) { return communication(world, world.rank(), profile); });
+  }
+
+ public:
+  /// Tables of several ranks: the kernels of one, and NCCL. All ranks call it; into rank 0's.
+  Status communication(World& world, int device, CpuProfile& profile) {
+    if (world.rank() == 0) memory_ = {};  // NCCL and its buffers want room
     const CommunicationOptions options{options_.quick, [this] { return late(); },
                                        [this](const std::string& what) { tell(what); }};
-    MESHPLAN_TRY(const CommunicationProfile measured, profile_communication(gpus, options));
+    MESHPLAN_TRY(const CommunicationProfile measured,
+                 profile_communication(world, device, options));
+    if (world.rank() != 0) return Done{};
     for (const CpuTables& collectives : measured.tables) {
-      CpuTables& both = profile.tables.emplace_back(tables_);
+      CpuTables both = tables_;
       both.ranks = collectives.ranks;
+      both.nodes = collectives.nodes;
       for (const auto& [name, table] : collectives.kernels) both.kernels[name] = table;
+      profile.tables.push_back(std::move(both));
     }
     for (const auto& [ranks, slowdown] : measured.product_slowdown) {
-      profile.facts[fmt::format("product_slowdown_beside_all_reduce_of_{}", ranks)] =
-          fmt::format("{:.3f}", slowdown);
+      profile.facts[fmt::format("product_slowdown_beside_all_reduce_of_{}_on_{}", ranks.first,
+                                ranks.second)] = fmt::format("{:.3f}", slowdown);
     }
     return Done{};
   }
 
+ private:
   const CudaProfileOptions& options_;
+  const int device_;
+  World* const launched_;
+  size_t points_ = 0;
+  double error_ = 0;
   Clock::time_point start_ = Clock::now();
   Stream stream_;
   Event begin_, end_;
@@ -410,8 +431,16 @@ class Profiler {
 
 }  // namespace
 
-Result<CpuProfile> profile_cuda(const CudaProfileOptions& options) {
-  return Profiler(options).run();
+Result<CpuProfile> profile_cuda(const CudaProfileOptions& options, World* launched) {
+  if (launched == nullptr) return Profiler(options, 0, nullptr).run();
+  const int device = std::max(launched_rank().local_rank, 0);
+  Profiler profiler(options, device, launched);
+  CpuProfile profile;
+  if (launched->rank() == 0) {
+    MESHPLAN_TRY(profile, profiler.run());
+  }
+  MESHPLAN_CHECK(profiler.communication(*launched, device, profile));
+  return profile;
 }
 
 }  // namespace meshplan

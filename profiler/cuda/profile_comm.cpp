@@ -7,9 +7,9 @@
 #include <numeric>
 
 #include "profiler/comm/gpu_world.hpp"
-#include "profiler/comm/thread_world.hpp"
 #include "profiler/cuda/gemm.hpp"
 #include "profiler/cuda/memory.hpp"
+#include "profiler/measure/rank_groups.hpp"
 
 namespace meshplan::cuda {
 namespace {
@@ -19,31 +19,32 @@ constexpr int64_t kSide = 8192;  ///< of the products
 
 using Call = std::function<Status(int64_t bytes)>;
 
-/// One rank of a group; rank 0 keeps what was measured.
+/// One rank of a group; the first one keeps what was measured.
 class Rank {
  public:
-  Rank(World& base, GpuWorld& gpus, const CommunicationOptions& options,
+  Rank(World& base, GpuWorld& gpus, const RankGroup& group, const CommunicationOptions& options,
        CommunicationProfile& profile)
-      : base_(base), gpus_(gpus), options_(options), profile_(profile) {}
+      : base_(base), gpus_(gpus), ranks_(group), options_(options), profile_(profile) {}
 
   Status run() {
-    std::vector<int> everyone(static_cast<size_t>(base_.size()));
-    std::iota(everyone.begin(), everyone.end(), 0);
-    MESHPLAN_TRY(host_, base_.group(everyone, "profile"));
-    MESHPLAN_TRY(group_, gpus_.group(everyone, "profiled"));
+    MESHPLAN_TRY(host_, base_.group(ranks_.members, "profile"));
+    MESHPLAN_TRY(group_, gpus_.group(ranks_.members, "profiled"));
     MESHPLAN_TRY(a_, DeviceMemory::make(kLargest));
     MESHPLAN_TRY(b_, DeviceMemory::make(kLargest));
     MESHPLAN_CUDA(cudaMemset(a_.get(), 0, kLargest));
     MESHPLAN_TRY(begin_, make_event(true));
     MESHPLAN_TRY(end_, make_event(true));
-    tables_.ranks = base_.size();
+    tables_.ranks = group_->size();
+    tables_.nodes = ranks_.nodes;
     MESHPLAN_CHECK(collectives());
     MESHPLAN_CHECK(slowdown());
-    if (base_.rank() == 0) profile_.tables.push_back(std::move(tables_));
+    if (first()) profile_.tables.push_back(std::move(tables_));
     return Done{};
   }
 
  private:
+  bool first() const { return host_->rank() == 0; }
+
   Status collectives() {
     Communicator& group = *group_;
     const int64_t n = group.size();
@@ -69,7 +70,7 @@ class Rank {
 
   /// All ranks go on, or none.
   Result<bool> stop() {
-    double late = base_.rank() == 0 && options_.late && options_.late() ? 1 : 0;
+    double late = first() && options_.late && options_.late() ? 1 : 0;
     MESHPLAN_CHECK(host_->all_reduce(&late, 1, ReduceOp::max));
     return late > 0;
   }
@@ -87,8 +88,8 @@ class Rank {
   }
 
   Status measure(CollectiveOp op, const Call& call) {
-    if (base_.rank() == 0 && options_.tell) {
-      options_.tell(fmt::format("{} of {}", name_of(op), base_.size()));
+    if (first() && options_.tell) {
+      options_.tell(fmt::format("{} of {} on {} nodes", name_of(op), group_->size(), ranks_.nodes));
     }
     std::vector<double> sizes, values;
     for (int64_t bytes = kSmallest; bytes <= kLargest; bytes *= options_.quick ? 4 : 2) {
@@ -127,12 +128,13 @@ class Rank {
       MESHPLAN_TRY(const double seconds, seconds_between(begin_, end_));
       if (i > 0) beside += seconds / 4;
     }
-    if (base_.rank() == 0) profile_.product_slowdown[base_.size()] = beside / alone;
+    if (first()) profile_.product_slowdown[{group_->size(), ranks_.nodes}] = beside / alone;
     return Done{};
   }
 
   World& base_;
   GpuWorld& gpus_;
+  const RankGroup& ranks_;
   const CommunicationOptions& options_;
   CommunicationProfile& profile_;
   std::unique_ptr<Communicator> host_, group_;
@@ -143,17 +145,20 @@ class Rank {
 
 }  // namespace
 
-Result<CommunicationProfile> profile_communication(int gpus, const CommunicationOptions& options) {
+Result<CommunicationProfile> profile_communication(World& base, int device,
+                                                   const CommunicationOptions& options) {
   CommunicationProfile profile;
-  std::vector<int> groups;
-  for (int n = 2; n < gpus; n *= 2) groups.push_back(n);
-  groups.push_back(gpus);
-  for (const int n : groups) {
-    MESHPLAN_CHECK(run_ranks(n, {}, [&](World& base) -> Status {
-      MESHPLAN_TRY(const std::unique_ptr<GpuWorld> world,
-                   GpuWorld::make(base, {GpuTransport::nccl, base.rank()}));
-      return Rank(base, *world, options, profile).run();
-    }));
+  MESHPLAN_TRY(const std::vector<int> node_of, nodes_of_ranks(base));
+  std::vector<int> everyone(node_of.size());
+  std::iota(everyone.begin(), everyone.end(), 0);
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, base.group(everyone, "all"));
+  MESHPLAN_TRY(const std::unique_ptr<GpuWorld> world,
+               GpuWorld::make(base, {GpuTransport::nccl, device}));
+  for (const RankGroup& group : groups_to_measure(node_of)) {
+    const bool member =
+        std::find(group.members.begin(), group.members.end(), base.rank()) != group.members.end();
+    if (member) MESHPLAN_CHECK(Rank(base, *world, group, options, profile).run());
+    MESHPLAN_CHECK(all->barrier());  // one group at a time
   }
   return profile;
 }

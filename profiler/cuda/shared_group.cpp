@@ -35,33 +35,51 @@ struct Message {
 
 class SharedGroup : public Communicator {
  public:
-  SharedGroup(std::unique_ptr<Communicator> base, Stream stream, const RankStreams& streams,
+  SharedGroup(std::unique_ptr<Communicator> base, Stream stream, RankStreams& streams,
               Ledger* ledger)
       : Communicator(base->label(), base->rank(), base->size(), ledger),
         base_(std::move(base)),
         stream_(std::move(stream)),
-        compute_(streams.compute.get()) {}
+        streams_(streams) {}
 
   Communicator& base() { return *base_; }
   cudaStream_t stream() const { return stream_.get(); }
-  cudaStream_t compute() const { return compute_; }
+  RankStreams& streams() { return streams_; }
+  cudaStream_t compute() const { return streams_.compute.get(); }
 
  private:
   std::unique_ptr<Operation> start(Request request) override;
 
   std::unique_ptr<Communicator> base_;
   Stream stream_;  ///< of this group's copies and sums
-  cudaStream_t compute_;
+  RankStreams& streams_;
 };
 
-class SharedCollective : public Operation {
+class SharedCollective : public Operation, public Meeting {
  public:
   SharedCollective(SharedGroup& group, Request request)
       : group_(group), request_(std::move(request)), posted_(group.size()) {
     started_ = post();
+    group_.streams().meetings.push_back(this);
   }
+  SharedCollective(const SharedCollective&) = delete;
+  SharedCollective& operator=(const SharedCollective&) = delete;
+  ~SharedCollective() override { std::erase(group_.streams().meetings, this); }
 
   Status wait() override {
+    MESHPLAN_CHECK(meet_in_order());
+    return status_of(cudaStreamWaitEvent(group_.compute(), finished_.get(), 0), "wait");
+  }
+  Status settle() override {
+    MESHPLAN_CHECK(meet_in_order());
+    group_.streams().settled.push_back(finished_.get());
+    return Done{};
+  }
+  int64_t moved_bytes() const override { return moved_; }
+
+  /// Puts this rank's piece on the group's stream, once, and behind it the ends of all others.
+  Status meet() override {
+    if (finished_.get() != nullptr) return Done{};
     MESHPLAN_CHECK(started_);
     MESHPLAN_CHECK(exchange_.wait());
     MESHPLAN_CHECK(same_call());
@@ -74,18 +92,26 @@ class SharedCollective : public Operation {
     std::vector<cudaEvent_t> all(posted_.size());
     const cudaEvent_t own = done.get();
     MESHPLAN_CHECK(group_.base().all_gather(&own, all.data(), sizeof(own)));
+    // the next operation of this group may overwrite what a piece of this one still reads
     for (const cudaEvent_t event : all) {
-      MESHPLAN_CUDA(cudaStreamWaitEvent(group_.compute(), event, 0));
-      // the next operation of this group may overwrite what a piece of this one still reads
       MESHPLAN_CUDA(cudaStreamWaitEvent(group_.stream(), event, 0));
     }
-    return group_.base().barrier();  // events live until all have waited for them
+    MESHPLAN_CHECK(group_.base().barrier());  // events live until all have waited for them
+    MESHPLAN_TRY(finished_, make_event(false));
+    return status_of(cudaEventRecord(finished_.get(), group_.stream()), "cudaEventRecord");
   }
-  int64_t moved_bytes() const override { return moved_; }
 
  private:
+  Status meet_in_order() {
+    std::deque<Meeting*>& all = group_.streams().meetings;
+    while (!all.empty() && finished_.get() == nullptr) {
+      MESHPLAN_CHECK(all.front()->meet());
+      all.pop_front();
+    }
+    return Done{};
+  }
   Status post() {
-    MESHPLAN_CHECK(order(group_.compute(), group_.stream()));
+    MESHPLAN_CHECK(group_.streams().begin(group_.stream()));
     MESHPLAN_TRY(ready_, make_event(false));
     MESHPLAN_CUDA(cudaEventRecord(ready_.get(), group_.stream()));
     own_ = {static_cast<int32_t>(request_.transfer),
@@ -204,7 +230,7 @@ class SharedCollective : public Operation {
   Request request_;
   std::vector<Posted> posted_;
   Posted own_{};
-  Event ready_;
+  Event ready_, finished_;
   Pending exchange_;
   Status started_ = Done{};
   int64_t moved_ = 0;
@@ -285,7 +311,7 @@ std::unique_ptr<Operation> SharedGroup::start(Request request) {
 }  // namespace
 
 Result<std::unique_ptr<Communicator>> shared_group(std::unique_ptr<Communicator> base,
-                                                   const RankStreams& streams, Ledger* ledger) {
+                                                   RankStreams& streams, Ledger* ledger) {
   MESHPLAN_TRY(Stream stream, make_stream());
   return std::unique_ptr<Communicator>(
       std::make_unique<SharedGroup>(std::move(base), std::move(stream), streams, ledger));

@@ -3,16 +3,18 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 namespace meshplan {
 namespace {
 
-using Key = std::pair<int, std::string>;
+using Key = std::tuple<int, int, std::string>;  // ranks, nodes, kernel
 
 std::map<Key, const GridTable*> tables_of(const CpuProfile& profile) {
   std::map<Key, const GridTable*> all;
   for (const CpuTables& tables : profile.tables) {
-    for (const auto& [name, table] : tables.kernels) all[{tables.ranks, name}] = &table;
+    for (const auto& [name, table] : tables.kernels)
+      all[{tables.ranks, tables.nodes, name}] = &table;
   }
   return all;
 }
@@ -37,8 +39,7 @@ std::vector<ProfileDifference> compare_profiles(const CpuProfile& first, const C
   std::vector<ProfileDifference> all;
   for (const Key& key : keys) {
     ProfileDifference& one = all.emplace_back();
-    one.ranks = key.first;
-    one.kernel = key.second;
+    std::tie(one.ranks, one.nodes, one.kernel) = key;
     const auto mine = a.find(key), theirs = b.find(key);
     if (mine == a.end() || theirs == b.end()) continue;
     std::vector<double> ratios;

@@ -10,7 +10,7 @@ namespace meshplan {
 
 /// Ratio of the second profile's times to the first's, at the points measured in the first.
 struct ProfileDifference {
-  int ranks = 1;
+  int ranks = 1, nodes = 1;
   std::string kernel;
   size_t points = 0;  ///< 0: in one of the two profiles only
   double low = 0, median = 0, high = 0;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <ctime>
 #include <filesystem>
@@ -21,7 +23,10 @@
 #include "profiler/kernels/optimizer.hpp"
 #include "profiler/kernels/rope.hpp"
 #include "profiler/measure/graph_bench.hpp"
+#include "profiler/measure/measured_grid.hpp"
+#include "profiler/measure/rank_groups.hpp"
 #include "profiler/measure/stopwatch.hpp"
+#include "profiler/storage/storage_bench.hpp"
 
 namespace meshplan {
 namespace {
@@ -46,6 +51,7 @@ class CpuBench {
     tables_.ranks = watch_.group().size();
     if (!options_.only_graphs) MESHPLAN_CHECK(transformers());
     MESHPLAN_CHECK(graphs());
+    if (!options_.only_graphs) MESHPLAN_CHECK(storage());
     if (tables_.ranks > 1) MESHPLAN_CHECK(collectives());
     return std::move(tables_);
   }
@@ -59,22 +65,15 @@ class CpuBench {
       options_.progress(
           fmt::format("{} rank{}: {}", tables_.ranks, tables_.ranks > 1 ? "s" : "", kernel));
     }
-    size_t points = 1;
-    for (const Axis& axis : axes) points *= axis.size();
-    std::vector<double> values(points, 0.0);
-    for (size_t i = 0; i < points; ++i) {
-      std::vector<double> sizes;
-      size_t stride = points;
-      for (const Axis& axis : axes) {
-        stride /= axis.size();
-        sizes.push_back(axis[i / stride % axis.size()]);
-      }
+    const auto measure = [&](const std::vector<double>& sizes) -> Result<double> {
       const std::function<Status()> timed = prepare(sizes);
-      if (!timed) continue;
+      if (!timed) return 0.0;
       MESHPLAN_TRY(const double seconds, watch_.time(timed));
-      values[i] = seconds / work_of(sizes);
-    }
-    MESHPLAN_TRY(tables_.kernels[kernel], GridTable::make(axes, std::move(values)));
+      return seconds / work_of(sizes);
+    };
+    const GridQuestion question{axes, options_.tolerance, [this] { return late(); }};
+    MESHPLAN_TRY(MeasuredGrid grid, measure_grid(question, measure));
+    tables_.kernels[kernel] = std::move(grid.table);
     return Done{};
   }
 
@@ -85,6 +84,14 @@ class CpuBench {
     MESHPLAN_CHECK(attention(Pass::forward));
     MESHPLAN_CHECK(attention(Pass::backward));
     return streams();
+  }
+
+  /// The same on all ranks. An error shows in what is measured next.
+  bool late() {
+    if (options_.budget_s <= 0) return false;
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begin_;
+    double over = passed.count() > options_.budget_s ? 1 : 0;
+    return watch_.group().all_reduce(&over, 1, ReduceOp::max).ok() && over > 0;
   }
 
   Status products(Layout layout) {
@@ -225,9 +232,7 @@ class CpuBench {
   }
 
   Status graphs() {
-    GraphBench bench(
-        options_.folder.empty() ? std::filesystem::temp_directory_path().string() : options_.folder,
-        std::to_string(watch_.group().rank()));
+    GraphBench bench(folder(), std::to_string(watch_.group().rank()));
     const auto whole = [](double size) { return static_cast<int64_t>(size); };
     const auto flops = [](const std::vector<double>& s) { return 12 * s[0] * s[0] * s[1] * s[2]; };
     MESHPLAN_CHECK(grid("edge-chunk",
@@ -238,13 +243,6 @@ class CpuBench {
                             return std::function<Status()>();
                           return bench.chunk(whole(s[0]), whole(s[0] * s[1]), whole(s[2]));
                         }));
-    MESHPLAN_CHECK(grid(
-        "edge-draw", {{1 << 16, 1 << 20, 1 << 24}},
-        [](const std::vector<double>&) { return static_cast<double>(GraphBench::kRows); },
-        [&](const std::vector<double>& s) {
-          return s[0] > 1 << 16 && s[0] > 2 * options_.largest_elements ? std::function<Status()>()
-                                                                        : bench.edges(whole(s[0]));
-        }));
     // Rows of a table in the caches, and beyond them.
     const Axis tables = {1 << 20, 1 << 23, 1 << 25, 1 << 27, 1 << 29}, cols = {32, 100, 400};
     const auto row_bytes = [](const std::vector<double>& s) {
@@ -274,6 +272,27 @@ class CpuBench {
     return grid("partition-load", {sizes}, bytes, [&](const std::vector<double>& s) {
       return fits(s[0]) ? bench.load(static_cast<int64_t>(s[0])) : std::function<Status()>();
     });
+  }
+
+  std::string folder() const {
+    return options_.folder.empty() ? std::filesystem::temp_directory_path().string()
+                                   : options_.folder;
+  }
+
+  Status storage() {
+    StorageBench bench(folder(), std::to_string(watch_.group().rank()));
+    const auto table = [&](const char* name, const std::function<Status(int64_t)>& call) {
+      return grid(
+          name, {storage_sizes(16 * options_.largest_elements)},
+          [](const std::vector<double>& s) { return s[0]; },
+          [call](const std::vector<double>& s) {
+            return [call, bytes = static_cast<int64_t>(s[0])] { return call(bytes); };
+          });
+    };
+    MESHPLAN_CHECK(table("storage-write", [&](int64_t bytes) { return bench.write(bytes); }));
+    MESHPLAN_CHECK(
+        bench.write(static_cast<int64_t>(storage_sizes(16 * options_.largest_elements).back())));
+    return table("storage-read", [&](int64_t bytes) { return bench.read(bytes); });
   }
 
   Status collective(const std::string& name, const std::function<Status(int64_t bytes)>& call) {
@@ -320,6 +339,7 @@ class CpuBench {
   }
 
   static constexpr int64_t kCols = 256;
+  const std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
   Stopwatch watch_;
   const CpuProfileOptions& options_;
   bool speaks_;
@@ -347,23 +367,28 @@ std::string today() {
 
 }  // namespace
 
-Result<CpuProfile> profile_cpu(const CpuProfileOptions& options) {
+Result<CpuProfile> profile_cpu(const CpuProfileOptions& options, World* launched) {
   CpuProfile profile;
   profile.processor = processor_name();
   profile.cores = static_cast<int>(std::thread::hardware_concurrency());
   profile.memory_bytes = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
   profile.source = "meshplan profile --device cpu, " + today();
+  const auto rank = [&](World& world) -> Status {
+    MESHPLAN_TRY(const std::vector<int> node_of, nodes_of_ranks(world));
+    MESHPLAN_TRY(Stopwatch watch, Stopwatch::make(world, options.seconds_per_point));
+    CpuBench bench(std::move(watch), options, world.rank() == 0);
+    MESHPLAN_TRY(CpuTables mine, bench.run());
+    if (world.rank() != 0) return Done{};
+    mine.nodes = 1 + *std::max_element(node_of.begin(), node_of.end());
+    profile.tables.push_back(std::move(mine));
+    return Done{};
+  };
+  if (launched != nullptr) {
+    MESHPLAN_CHECK(rank(*launched));
+    return profile;
+  }
   for (const int ranks : options.ranks) {
-    CpuTables tables;
-    const auto rank = [&](World& world) -> Status {
-      MESHPLAN_TRY(Stopwatch watch, Stopwatch::make(world, options.seconds_per_point));
-      CpuBench bench(std::move(watch), options, world.rank() == 0);
-      MESHPLAN_TRY(CpuTables mine, bench.run());
-      if (world.rank() == 0) tables = std::move(mine);
-      return Done{};
-    };
     MESHPLAN_CHECK(run_ranks(ranks, {.timeout_s = 120}, rank));
-    profile.tables.push_back(std::move(tables));
   }
   return profile;
 }

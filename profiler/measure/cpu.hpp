@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "costmodel/cpu/cpu_profile.hpp"
+#include "profiler/comm/world.hpp"
 
 namespace meshplan {
 
@@ -16,10 +17,14 @@ struct CpuProfileOptions {
   double largest_flops = 4e9;         ///< products beyond are left out
   double largest_elements = 1 << 23;  ///< the same of kernels that stream, of collectives in fp32
   bool only_graphs = false;           ///< leave out what graph workloads do not use
-  std::string folder;  ///< where partitions of graphs are written; empty: the temporary one
+  double tolerance = 0;               ///< of interpolation between sizes; 0: all sizes are measured
+  double budget_s = 0;                ///< no point is begun after so long; 0: none is left out
+  std::string folder;                 ///< whose storage is measured; empty: the temporary one
   std::function<void(const std::string& what)> progress;  ///< may be empty
 };
 
-Result<CpuProfile> profile_cpu(const CpuProfileOptions& options);
+/// Ranks are threads; with `launched` they are its processes instead, which all call it and get the
+/// tables of all of them at work (rank 0; the others none).
+Result<CpuProfile> profile_cpu(const CpuProfileOptions& options, World* launched = nullptr);
 
 }  // namespace meshplan

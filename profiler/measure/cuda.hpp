@@ -7,6 +7,7 @@
 #include <string>
 
 #include "costmodel/cpu/cpu_profile.hpp"
+#include "profiler/comm/world.hpp"
 
 namespace meshplan {
 
@@ -15,10 +16,13 @@ struct CudaProfileOptions {
   double budget_s = 180;    ///< no new point is begun after this
   double tolerance = 0.03;  ///< an interval is not divided further where interpolation does better
   double seconds_per_point = 0.02;
+  std::string folder;  ///< whose storage is measured; empty: the temporary one
   std::function<void(const std::string& what)> progress;  ///< may be empty
 };
 
 /// Error (missing): a build without CUDA, no driver, no GPU, no cuBLASLt.
-Result<CpuProfile> profile_cuda(const CudaProfileOptions& options);
+/// launched: its processes have a GPU each and all call it; rank 0 gets the profile, with NCCL
+/// between all group sizes and nodes.
+Result<CpuProfile> profile_cuda(const CudaProfileOptions& options, World* launched = nullptr);
 
 }  // namespace meshplan

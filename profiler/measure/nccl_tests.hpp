@@ -21,8 +21,8 @@ struct NcclTestsRun {
 /// has (broadcast, gather, ...).
 Result<NcclTestsRun> read_nccl_tests(const std::string& text, const std::string& op);
 
-/// Adds the run to the tables of its number of ranks; a kernel that is there is replaced. A run of
-/// sendrecv stands for messages between stages, too.
+/// Adds the run to the tables of its number of ranks on one node; a kernel that is there is
+/// replaced. A run of sendrecv stands for messages between stages, too.
 Status add_to_profile(const NcclTestsRun& run, CpuProfile& profile);
 
 }  // namespace meshplan

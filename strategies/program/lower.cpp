@@ -200,7 +200,7 @@ Result<Program> lower(const Model& model, const Plan& plan, const Batch& batch,
       plan.pp * plan.vpp > 1 ? context.own_tokens() * model.hidden * bytes_of(context.value()) : 0;
   program.tied_across_stages = model.tied_embeddings && plan.pp > 1;
   if (model.mla) program.priced_only.push_back("multi-head latent attention");
-  if (is_quantised(plan.compute)) program.priced_only.push_back("fp8 and fp4 products");
+  if (plan.compute == DType::fp4) program.priced_only.push_back("fp4 products");
   if (plan.cp > 1 && plan.cp_kind == ContextParallel::all_to_all) {
     program.priced_only.push_back("context parallelism by all-to-all");
   }

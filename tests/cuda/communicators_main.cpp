@@ -5,11 +5,14 @@
 // Exit code 77 without a GPU: the test counts as skipped.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
+#include <vector>
 
 #include "profiler/comm/thread_world.hpp"
 #include "profiler/cuda/gpu.hpp"
+#include "profiler/cuda/memory.hpp"
 #include "tests/cuda/staged_world.hpp"
 #include "tests/unit/profiler/communicator_suite.hpp"
 
@@ -20,6 +23,29 @@ Status suite_on(World& base, GpuTransport transport, int device) {
   MESHPLAN_TRY(const std::unique_ptr<GpuWorld> gpus, GpuWorld::make(base, {transport, device}));
   test::StagedWorld world(*gpus);
   return test::communicator_suite(world);
+}
+
+/// As the suite's chain, in device memory: the second operation is ordered on the GPU alone.
+Status chained(World& base, GpuTransport transport, int device) {
+  MESHPLAN_TRY(const std::unique_ptr<GpuWorld> world, GpuWorld::make(base, {transport, device}));
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> sums, world->group({0, 1, 2, 3}, "sums"));
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> copies, world->group({0, 1, 2, 3}, "copies"));
+  constexpr int64_t kCount = 1 << 20, kBytes = 4 * kCount;
+  MESHPLAN_TRY(const cuda::DeviceMemory x, cuda::DeviceMemory::make(kBytes));
+  MESHPLAN_TRY(const cuda::DeviceMemory all, cuda::DeviceMemory::make(4 * kBytes));
+  std::vector<float> host(kCount, static_cast<float>(base.rank() + 1));
+  MESHPLAN_CUDA(cudaMemcpy(x.get(), host.data(), kBytes, cudaMemcpyHostToDevice));
+  Pending sum = sums->start_all_reduce(x.get(), kCount, Element::fp32, ReduceOp::sum);
+  MESHPLAN_CHECK(sum.settle());
+  Pending gather = copies->start_all_gather(x.get(), all.get(), kBytes);
+  MESHPLAN_CHECK(gather.wait());
+  MESHPLAN_CHECK(sum.wait());
+  host.assign(4 * kCount, 0);
+  MESHPLAN_CUDA(cudaMemcpyAsync(host.data(), all.get(), 4 * kBytes, cudaMemcpyDeviceToHost,
+                                world->compute_stream()));
+  MESHPLAN_CUDA(cudaStreamSynchronize(world->compute_stream()));
+  const bool right = std::all_of(host.begin(), host.end(), [](float v) { return v == 10; });
+  return right ? Status(Done{}) : Status(Diagnostic{.message = "a settled sum was not awaited"});
 }
 
 /// NCCL with itself: every collective of one rank is a copy.
@@ -45,9 +71,12 @@ int run(const std::string& which) {
   const bool shared = which == "shared";
   const bool enough = gpus->size() >= 4;
   if (!shared && !enough) fmt::print("{} GPUs: NCCL with one rank only\n", gpus->size());
-  const Status status = run_ranks(!shared && !enough ? 1 : 4, {}, [&](World& world) {
-    if (shared) return suite_on(world, GpuTransport::shared, 0);
-    return enough ? suite_on(world, GpuTransport::nccl, world.rank()) : alone(world);
+  const Status status = run_ranks(!shared && !enough ? 1 : 4, {}, [&](World& world) -> Status {
+    if (!shared && !enough) return alone(world);
+    const auto transport = shared ? GpuTransport::shared : GpuTransport::nccl;
+    const int device = shared ? 0 : world.rank();
+    MESHPLAN_CHECK(chained(world, transport, device));
+    return suite_on(world, transport, device);
   });
   fmt::print("{}\n", status.ok() ? "as expected" : render(status.error()));
   return status.ok() ? 0 : 1;

@@ -2,7 +2,9 @@
 #include "profiler/cuda/attention.hpp"
 #include "profiler/cuda/attention_simple.hpp"
 #include "profiler/cuda/cross_entropy.hpp"
+#include "profiler/cuda/fp8.hpp"
 #include "profiler/cuda/gemm.hpp"
+#include "profiler/cuda/gpu.hpp"
 #include "profiler/kernels/attention.hpp"
 #include "profiler/kernels/cross_entropy.hpp"
 #include "profiler/kernels/gemm.hpp"
@@ -40,6 +42,48 @@ Status product(KernelCheck& check, cuda::Products& products, cuda::Product shape
   return check.compare(
       std::string(name) + (shape.accumulate ? ", added" : "") + (shape.bias ? ", bias" : ""), c,
       expected);
+}
+
+/// What the GPU makes of a tensor in 8 bits, and the same numbers here.
+struct Eight {
+  cuda::DeviceMemory data, scale;
+  Doubles host;
+};
+
+Result<Eight> eight_bit(KernelCheck& check, const Data& x, cpu::Fp8 format) {
+  const auto count = static_cast<int64_t>(x.host.size());
+  Eight out;
+  MESHPLAN_TRY(out.data, cuda::DeviceMemory::make(count));
+  MESHPLAN_TRY(out.scale, cuda::DeviceMemory::make(2 * sizeof(float)));
+  MESHPLAN_CHECK(cuda::to_fp8(check.stream(), count, x.type, x.get(), format, out.data.get(),
+                              out.scale.as<float>()));
+  const std::vector<float> values(x.host.begin(), x.host.end());
+  const float scale = cpu::fp8_scale(workers, count, values.data(), format);
+  for (const float value : values) {
+    out.host.push_back(scale * cpu::float_of(cpu::fp8_of(value / scale, format), format));
+  }
+  return out;
+}
+
+/// c = a b^T, a a gradient; b is cast as [k, n] and turned.
+Status fp8_product(KernelCheck& check, cuda::Products& products, int64_t m, int64_t n, int64_t k,
+                   cpu::Fp8 format) {
+  MESHPLAN_TRY(const Data a, check.random(m * k, DType::bf16));
+  MESHPLAN_TRY(const Data b, check.random(k * n, DType::bf16));
+  MESHPLAN_TRY(const Data c, check.zeros(m * n, DType::bf16));
+  MESHPLAN_TRY(const Eight left, eight_bit(check, a, format));
+  MESHPLAN_TRY(const Eight right, eight_bit(check, b, cpu::Fp8::e4m3));
+  MESHPLAN_TRY(const cuda::DeviceMemory turned, cuda::DeviceMemory::make(n * k));
+  MESHPLAN_CHECK(cuda::transpose_bytes(check.stream(), k, n, right.data.get(), turned.get()));
+  const cuda::Product shape{
+      .m = m, .n = n, .k = k, .in = DType::fp8, .a_e5m2 = format == cpu::Fp8::e5m2};
+  MESHPLAN_CHECK(products.run(check.stream(), shape, left.data.get(), turned.get(), c.get(),
+                              nullptr, {left.scale.as<float>(), right.scale.as<float>()}));
+  Doubles expected(c.host.size(), 0.0);
+  cpu::gemm(workers, {.m = m, .n = n, .k = k}, left.host.data(), right.host.data(),
+            expected.data());
+  return check.compare(format == cpu::Fp8::e5m2 ? "product of e5m2, e4m3" : "product of e4m3", c,
+                       expected);
 }
 
 struct Heads {
@@ -145,6 +189,12 @@ Status check_products(KernelCheck& check, Scale scale) {
       MESHPLAN_CHECK(product(check, *products, {m, n, k, layout, type, DType::fp32, true}));
     }
     MESHPLAN_CHECK(product(check, *products, {m, n, k, Layout::tn, type, type, false, true}));
+  }
+  MESHPLAN_TRY(const std::vector<cuda::GpuFacts> gpus, cuda::gpus());
+  if (gpus.front().compute_capability < 89) return Done{};
+  const int64_t columns = scale.tiny ? 32 : n;  // 8-bit products take multiples of 16
+  for (const cpu::Fp8 format : {cpu::Fp8::e4m3, cpu::Fp8::e5m2}) {
+    MESHPLAN_CHECK(fp8_product(check, *products, m, columns, k, format));
   }
   return Done{};
 }

@@ -2,14 +2,17 @@
 #include "profiler/cuda/activation.hpp"
 #include "profiler/cuda/elementwise.hpp"
 #include "profiler/cuda/embedding.hpp"
+#include "profiler/cuda/layer_norm.hpp"
 #include "profiler/cuda/norm.hpp"
 #include "profiler/cuda/optimizer.hpp"
 #include "profiler/cuda/rank_sum.hpp"
 #include "profiler/cuda/rope.hpp"
+#include "profiler/cuda/routing.hpp"
 #include "profiler/kernels/activation.hpp"
 #include "profiler/kernels/elementwise.hpp"
 #include "profiler/kernels/embedding.hpp"
 #include "profiler/kernels/norm.hpp"
+#include "profiler/kernels/routing.hpp"
 #include "tests/cuda/kernel_check.hpp"
 
 namespace meshplan::test {
@@ -96,6 +99,99 @@ Status norms(KernelCheck& check, int64_t rows, int64_t cols, DType type) {
   MESHPLAN_CHECK(cuda::add_bias(check.stream(), rows, cols, type, x.get(), weight.get(), y.get()));
   cpu::add_bias(workers, rows, cols, x.host.data(), weight.host.data(), out.data());
   return check.compare("add_bias", y, out);
+}
+
+Status layer_norms(KernelCheck& check, int64_t rows, int64_t cols, DType type) {
+  MESHPLAN_TRY(const Data x, check.random(rows * cols, type, 0.5));
+  MESHPLAN_TRY(const Data weight, check.random(cols, type, 1));
+  MESHPLAN_TRY(const Data bias, check.random(cols, type));
+  MESHPLAN_TRY(const Data dy, check.random(rows * cols, type));
+  MESHPLAN_TRY(const Data y, check.zeros(rows * cols, type));
+  MESHPLAN_TRY(const Data mean, check.zeros(rows, DType::fp32));
+  MESHPLAN_TRY(const Data rstd, check.zeros(rows, DType::fp32));
+  MESHPLAN_TRY(const Data dw, check.zeros(cols, DType::fp32));
+  Doubles out(x.host.size()), shift(static_cast<size_t>(rows)), scale(shift), dx(x.host.size()),
+      dweight(static_cast<size_t>(cols), 0.0), dbias(dweight);
+  MESHPLAN_CHECK(cuda::layernorm_forward(check.stream(), rows, cols, 1e-5F, type, x.get(),
+                                         weight.get(), bias.get(), y.get(), mean.fp32(),
+                                         rstd.fp32()));
+  cpu::layernorm_forward(workers, rows, cols, 1e-5, x.host.data(), weight.host.data(),
+                         bias.host.data(), out.data(), shift.data(), scale.data());
+  MESHPLAN_CHECK(check.compare("layernorm_forward", y, out));
+  MESHPLAN_CHECK(check.compare("layernorm_forward mean", mean, shift));
+  MESHPLAN_CHECK(check.compare("layernorm_forward rstd", rstd, scale));
+  MESHPLAN_CHECK(cuda::layernorm_backward_input(check.stream(), rows, cols, type, x.get(),
+                                                weight.get(), mean.fp32(), rstd.fp32(), dy.get(),
+                                                cpu::Write::set, y.get()));
+  cpu::layernorm_backward_input(workers, rows, cols, x.host.data(), weight.host.data(),
+                                shift.data(), scale.data(), dy.host.data(), cpu::Write::set,
+                                dx.data());
+  MESHPLAN_CHECK(check.compare("layernorm_backward_input", y, dx));
+  MESHPLAN_TRY(const cuda::DeviceMemory workspace,
+               cuda::DeviceMemory::make(cuda::column_sum_workspace(rows, cols)));
+  MESHPLAN_CHECK(cuda::layernorm_backward_weight(check.stream(), rows, cols, type, x.get(),
+                                                 mean.fp32(), rstd.fp32(), dy.get(), DType::fp32,
+                                                 dw.get(), workspace.as<float>()));
+  cpu::layernorm_backward_weight(workers, rows, cols, x.host.data(), shift.data(), scale.data(),
+                                 dy.host.data(), dweight.data(), dbias.data());
+  return check.compare("layernorm_backward_weight", dw, dweight);
+}
+
+Status experts(KernelCheck& check, int64_t tokens, int64_t hidden, DType type) {
+  const cuda::Routing shape{.tokens = tokens,
+                            .experts = 8,
+                            .top_k = 2,
+                            .group = tokens / 2,
+                            .capacity = tokens / 8};  // what a group would fill if it chose evenly
+  const cpu::RouteShape host{shape.tokens, shape.experts, shape.top_k, true};
+  const int64_t pairs = tokens * shape.top_k;
+  MESHPLAN_TRY(const Data logits, check.random(tokens * shape.experts, DType::fp32));
+  MESHPLAN_TRY(const Data gates, check.zeros(pairs, DType::fp32));
+  MESHPLAN_TRY(const Data dgates, check.zeros(pairs, DType::fp32));
+  MESHPLAN_TRY(const Data dlogits, check.zeros(tokens * shape.experts, DType::fp32));
+  MESHPLAN_TRY(const Data x, check.random(tokens * hidden, type));
+  MESHPLAN_TRY(const Data dy, check.random(tokens * hidden, type));
+  MESHPLAN_TRY(const Data y, check.zeros(tokens * hidden, type));
+  MESHPLAN_TRY(const Data permuted, check.zeros(shape.rows() * hidden, type));
+  MESHPLAN_TRY(const Data dpermuted, check.zeros(shape.rows() * hidden, type));
+  MESHPLAN_TRY(const cuda::DeviceMemory chosen, check.integers(std::vector<int32_t>(pairs)));
+  MESHPLAN_TRY(const cuda::DeviceMemory routing, check.integers(std::vector<int32_t>(pairs)));
+  const auto* rows = routing.as<int32_t>();
+  MESHPLAN_CHECK(cuda::route_forward(check.stream(), shape, logits.fp32(), gates.fp32(),
+                                     chosen.as<int32_t>()));
+  MESHPLAN_CHECK(
+      cuda::route_rows(check.stream(), shape, chosen.as<int32_t>(), routing.as<int32_t>()));
+  Doubles gate(static_cast<size_t>(pairs)), dgate(gate), probability(logits.host.size()),
+      dlogit(probability), out(x.host.size()), moved(permuted.host.size()), dmoved(moved);
+  std::vector<int32_t> expert(static_cast<size_t>(pairs));
+  cpu::route_forward(workers, host, logits.host.data(), gate.data(), expert.data(),
+                     probability.data());
+  const std::vector<int32_t> row =
+      cpu::rows_of_fixed_capacity(host, shape.group, shape.capacity, expert.data());
+  MESHPLAN_CHECK(check.compare("route_forward", gates, gate));
+  MESHPLAN_CHECK(
+      cuda::dispatch(check.stream(), shape, hidden, type, rows, nullptr, x.get(), permuted.get()));
+  cpu::dispatch_forward(workers, tokens, shape.top_k, shape.rows(), hidden, row.data(),
+                        x.host.data(), moved.data());
+  MESHPLAN_CHECK(check.compare("dispatch", permuted, moved));
+  MESHPLAN_CHECK(cuda::combine(check.stream(), shape, hidden, type, rows, gates.fp32(),
+                               permuted.get(), y.get()));
+  cpu::combine_forward(workers, tokens, shape.top_k, hidden, row.data(), gate.data(), moved.data(),
+                       out.data());
+  MESHPLAN_CHECK(check.compare("combine", y, out));
+  MESHPLAN_CHECK(cuda::gate_gradient(check.stream(), shape, hidden, type, rows, dy.get(),
+                                     permuted.get(), dgates.fp32()));
+  MESHPLAN_CHECK(cuda::dispatch(check.stream(), shape, hidden, type, rows, gates.fp32(), dy.get(),
+                                dpermuted.get()));
+  cpu::combine_backward(workers, tokens, shape.top_k, shape.rows(), hidden, row.data(), gate.data(),
+                        moved.data(), dy.host.data(), dmoved.data(), dgate.data());
+  MESHPLAN_CHECK(check.compare("gate_gradient", dgates, dgate));
+  MESHPLAN_CHECK(check.compare("dispatch with gates", dpermuted, dmoved));
+  MESHPLAN_CHECK(cuda::route_backward(check.stream(), shape, dgates.fp32(), gates.fp32(), rows,
+                                      dlogits.fp32()));
+  cpu::route_backward<double>(workers, host, dgate.data(), gate.data(), expert.data(), nullptr,
+                              dlogit.data());
+  return check.compare("route_backward", dlogits, dlogit);
 }
 
 Status activations(KernelCheck& check, int64_t rows, int64_t cols, DType type) {
@@ -218,6 +314,8 @@ Status check_streams(KernelCheck& check, Scale scale) {
       const int64_t rows = scale.tiny ? 5 : 515, cols = (scale.tiny ? 32 : 2048) + odd;
       MESHPLAN_CHECK(elementwise(check, rows * cols, type));
       MESHPLAN_CHECK(norms(check, rows, cols, type));
+      MESHPLAN_CHECK(layer_norms(check, rows, cols, type));
+      MESHPLAN_CHECK(experts(check, 8 * rows, cols, type));
       MESHPLAN_CHECK(activations(check, rows, cols, type));
       MESHPLAN_CHECK(embeddings(check, rows, cols, scale.tiny ? 16 : 1000, type));
       MESHPLAN_CHECK(optimizer(check, rows * cols, type));

@@ -34,6 +34,7 @@ class StagedOperation : public Operation {
   }
   Status wait() override {
     MESHPLAN_CHECK(started_);
+    if (!pending_.started()) return Done{};  // settled before
     LedgerEntry& entry = gpus_.ledger()[{inner_.label(), request_.transfer}];
     const int64_t before = entry.moved_bytes;
     MESHPLAN_CHECK(pending_.wait());

@@ -6,7 +6,7 @@
 #include <map>
 #include <thread>
 
-#include "profiler/kernels/graph_random.hpp"
+#include "validate/embedding/random.hpp"
 
 namespace meshplan::graph {
 namespace {

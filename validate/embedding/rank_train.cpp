@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "profiler/kernels/graph_random.hpp"
+#include "validate/embedding/random.hpp"
 
 namespace meshplan::graph {
 namespace {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "profiler/comm/gpu_world.hpp"
 #include "validate/emulate/predict.hpp"
@@ -16,6 +17,10 @@ namespace {
 
 // NCCL's usual number of channels inside a node, and of a message.
 constexpr int kCollectiveBlocks = 16, kMessageBlocks = 4;
+
+int64_t sent_bytes(const Request& request) {
+  return std::accumulate(request.send_bytes.begin(), request.send_bytes.end(), int64_t{0});
+}
 
 /// What the other ranks would do to this rank's buffers and to its time.
 class Others {
@@ -46,7 +51,7 @@ class Others {
     sum.group = call.label;
     sum.transfer = call.request.transfer;
     ++sum.calls;
-    sum.bytes += call.request.bytes;
+    sum.bytes += call.request.bytes + sent_bytes(call.request);
     sum.seconds += seconds;
     return device_->occupy(message ? kMessageBlocks : kCollectiveBlocks, seconds);
   }
@@ -73,8 +78,13 @@ class Others {
                               {y, DType::uint8});
     };
     switch (r.transfer) {
-      case Transfer::all_gather:
       case Transfer::all_to_all:
+        if (!r.send_bytes.empty()) {  // pieces of a product: as many come as go
+          return device_->convert(sent_bytes(r), {const_cast<std::byte*>(from), DType::uint8},
+                                  {to, DType::uint8});
+        }
+        [[fallthrough]];
+      case Transfer::all_gather:
         for (int i = 0; i < call.size; ++i) {
           const std::byte* part = r.transfer == Transfer::all_to_all ? from + i * r.bytes : from;
           if (part != to + i * r.bytes) MESHPLAN_CHECK(copy(part, to + i * r.bytes));
@@ -151,7 +161,7 @@ Result<EmulateAnswer> emulate_rank(const EmulateQuestion& question) {
   if (seat.device == nullptr) seat.device = std::make_unique<CpuDevice>(options.workers);
   Others others(*costs, links);
   others.use(seat.device.get());
-  others.set_type(program.plan.compute);
+  others.set_type(program.plan.compute == DType::fp32 ? DType::fp32 : DType::bf16);
   MESHPLAN_CHECK(others.make_noise(program.boundary_bytes));
   LoneWorld world(answer.rank, static_cast<int>(program.plan.world()),
                   [&](const LoneCall& call) { return others.stand_in(call); });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "validate/emulate/predict.hpp"
 
+#include <algorithm>
+
 #include "costmodel/cpu/cpu_profile.hpp"
 
 namespace meshplan {
@@ -68,6 +70,11 @@ double predict_call(const LoneCall& call, const CostModel& costs, const PlanLink
     case Transfer::reduce_scatter:
       return model.time(CollectiveOp::reduce_scatter, bytes * call.size, *group).seconds;
     case Transfer::all_to_all:
+      if (!call.request.send_bytes.empty()) {  // one piece to one other rank
+        const auto& sent = call.request.send_bytes;
+        return model.p2p(static_cast<double>(*std::max_element(sent.begin(), sent.end())), *group)
+            .seconds;
+      }
       return model.time(CollectiveOp::all_to_all, bytes * call.size, *group).seconds;
     case Transfer::ring_exchange:
       return model.time(CollectiveOp::ring_exchange, bytes, *group).seconds;

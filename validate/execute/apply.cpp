@@ -11,6 +11,7 @@
 #include "profiler/kernels/gemm.hpp"
 #include "profiler/kernels/norm.hpp"
 #include "profiler/kernels/rope.hpp"
+#include "validate/execute/eight_bit.hpp"
 
 namespace meshplan {
 
@@ -23,14 +24,14 @@ Status Apply::run() {
                                      [&](const Operand& one) { return one.id == id; });
       if (known) continue;
       const Tensor x = site_.tensor(id);
-      operands_.push_back({id, device_.open(operands_.size(), buffer(id).elements(), x)});
+      operands_.push_back({id, device_.open(operands_.size(), site_.elements(id), x)});
     }
   }
   MESHPLAN_CHECK(std::visit(*this, op_.body));
   for (size_t i = 0; i < operands_.size(); ++i) {
     const BufferId id = operands_[i].id;
     if (std::find(op_.out.begin(), op_.out.end(), id) == op_.out.end()) continue;
-    device_.close(i, buffer(id).elements(), site_.tensor(id));
+    device_.close(i, site_.elements(id), site_.tensor(id), fp8_format(site_.state.block(), id));
   }
   return Done{};
 }
@@ -47,6 +48,11 @@ Status Apply::operator()(const Gemm& gemm) {
     expert_gemm(gemm);
     return Done{};
   }
+  if (gemm.in == DType::fp8) {
+    for (size_t i = 0; i < 2; ++i) {
+      if (buffer(op_.in[i]).dtype != DType::fp8) round_weight(op_.in[i]);
+    }
+  }
   const cpu::GemmShape shape{.m = gemm.m,
                              .n = gemm.n,
                              .k = gemm.k,
@@ -58,6 +64,13 @@ Status Apply::operator()(const Gemm& gemm) {
     cpu::add_bias(workers(), gemm.m, gemm.n, out(0), in(2), out(0));
   }
   return Done{};
+}
+
+/// Weights are cast where they are used.
+void Apply::round_weight(BufferId id) {
+  for (size_t slot = 0; slot < operands_.size(); ++slot) {
+    if (operands_[slot].id == id) device_.round_to_fp8(slot, site_.elements(id));
+  }
 }
 
 /// Rows of an expert come in as many pieces as ranks sent some: the buffer is
@@ -185,6 +198,7 @@ Status Apply::operator()(const Elementwise& elementwise) {
       return Done{};
     }
     case ElementwiseKind::cast:
+      if (op_.out.empty()) return Done{};  // of a weight: where it is used
       cpu::copy(workers(), count, in(0), out(0));
       return Done{};
     case ElementwiseKind::copy:

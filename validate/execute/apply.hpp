@@ -49,6 +49,7 @@ class Apply {
   float* out(size_t i) const { return data(op_.out[i]); }
   const int32_t* tokens(BufferId id) const { return reinterpret_cast<const int32_t*>(data(id)); }
   void expert_gemm(const Gemm& gemm);
+  void round_weight(BufferId id);
   int64_t routing_capacity(int64_t tokens, int64_t* group) const;
   void count_routing(const Route& route, int64_t rows_per_expert,
                      const std::vector<int32_t>& expert, const std::vector<int32_t>& row);

@@ -26,6 +26,8 @@ class NoDevice : public Device {
   Status accumulate(int64_t, Tensor, Tensor) override { return Done{}; }
   Status scale(int64_t, float, Tensor) override { return Done{}; }
   Status add_squared_norm(int64_t, Tensor, int) override { return Done{}; }
+  Status sum_and_norm(const SumAndNorm&) override { return Done{}; }
+  Status sum(std::span<const Tensor>, int64_t, Tensor) override { return Done{}; }
   Status adamw(const cpu::AdamW&, int64_t, double, int64_t, Tensor, Tensor, Tensor, Tensor,
                Tensor) override {
     return Done{};

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // StageRunner's part within one block: phases, lifetimes, gathering and reducing.
 #include <algorithm>
+#include <utility>
 
+#include "strategies/program/overlap.hpp"
 #include "validate/execute/collective.hpp"
 #include "validate/execute/stage_runner.hpp"
 
@@ -28,9 +30,11 @@ Status StageRunner::show(const Instance& instance, const Frame& frame, const Op&
 }
 
 Status StageRunner::run_op(const Op& op, const OpSite& site) {
+  MESHPLAN_CHECK(in_flight_.before(op, site));
   const auto* collective = std::get_if<Collective>(&op.body);
-  return collective != nullptr ? run_collective(*collective, op, site)
-                               : env_.device().apply(op, site);
+  if (collective == nullptr) return env_.device().apply(op, site);
+  const bool beside = overlapped(collective->group, program_.trainer) && !env_.options().observe;
+  return beside ? in_flight_.start(*collective, op, site) : run_collective(*collective, op, site);
 }
 
 namespace {
@@ -42,6 +46,21 @@ bool communicates(const std::vector<Op>& ops) {
 
 }  // namespace
 
+Status StageRunner::allocate_at(const PhaseSite& at, size_t position) {
+  for (const BufferId id : at.instance.lifetimes->allocated[position]) {
+    MESHPLAN_TRY(
+        at.frame[static_cast<size_t>(id)],
+        arena_.allocate(at.instance.state.block().buffer(id).bytes(), &meters_.activation));
+  }
+  return Done{};
+}
+
+void StageRunner::free_at(const PhaseSite& at, size_t position) {
+  for (const BufferId id : at.instance.lifetimes->freed[position]) {
+    at.frame[static_cast<size_t>(id)] = nullptr;
+  }
+}
+
 /// Runs the operations of a phase, allocating and freeing as the live ranges say. *result: the
 /// memory of buffer `kept` after the last operation.
 Status StageRunner::run_phase(Instance& instance, Frame& frame, Phase phase, BufferId kept,
@@ -49,31 +68,63 @@ Status StageRunner::run_phase(Instance& instance, Frame& frame, Phase phase, Buf
   const Block& block = instance.state.block();
   const std::vector<Op>& ops = block.ops(phase);
   Routed routed;
-  const OpSite site{env_, instance.state, frame, &routed};
-  auto position = static_cast<size_t>(instance.lifetimes->begin(phase));
-  const bool repeats = !ops.empty() && !communicates(ops) && !env_.options().observe;
+  const PhaseSite at{instance, frame, {env_, instance.state, frame, &routed}};
+  const auto first = static_cast<size_t>(instance.lifetimes->begin(phase));
+  const bool observed = env_.options().observe != nullptr;
+  const bool repeats = !ops.empty() && !communicates(ops) && !observed;
   bool runs = true;
   if (repeats) {
     MESHPLAN_TRY(runs, env_.device().begin_repeated(
                            {instance.number, static_cast<int64_t>(phase), micro_batch_}));
   }
-  for (size_t i = 0; i < ops.size(); ++i, ++position) {
-    for (const BufferId id : instance.lifetimes->allocated[position]) {
-      MESHPLAN_TRY(frame[static_cast<size_t>(id)],
-                   arena_.allocate(block.buffer(id).bytes(), &meters_.activation));
+  for (size_t i = 0; i < ops.size(); ++i) {
+    const Joint joint =
+        observed ? Joint::none : joint_at(block, phase, i, program_.plan, program_.trainer);
+    switch (joint) {
+      case Joint::none:
+        MESHPLAN_CHECK(allocate_at(at, first + i));
+        if (runs) MESHPLAN_CHECK(run_op(ops[i], at.site));
+        break;
+      case Joint::gather_product:
+        MESHPLAN_CHECK(gather_and_multiply(at, ops[i], ops[i + 1], first + i));
+        break;
+      case Joint::product_scatter:
+        MESHPLAN_CHECK(multiply_and_scatter(at, ops[i], ops[i + 1], first + i));
+        break;
+      case Joint::sum_norm:
+        MESHPLAN_CHECK(sum_and_norm(at, ops[i], ops[i + 1], first + i, runs));
+        break;
     }
-    if (runs) MESHPLAN_CHECK(run_op(ops[i], site));
-    if (phase == Phase::forward && env_.options().observe) {
-      MESHPLAN_CHECK(show(instance, frame, ops[i]));
-    }
+    if (joint != Joint::none) ++i;
+    if (phase == Phase::forward && observed) MESHPLAN_CHECK(show(instance, frame, ops[i]));
     if (i + 1 == ops.size() && kept >= 0) *result = frame[static_cast<size_t>(kept)];
-    for (const BufferId id : instance.lifetimes->freed[position]) {
-      frame[static_cast<size_t>(id)] = nullptr;
-    }
+    free_at(at, first + i);
   }
   if (repeats) MESHPLAN_CHECK(env_.device().end_repeated());
+  MESHPLAN_CHECK(in_flight_.finish());
   if (phase == Phase::forward) routed_.add(routed);
   return Done{};
+}
+
+/// The operands of the sum are read before anything takes their place.
+Status StageRunner::sum_and_norm(const PhaseSite& at, const Op& sum, const Op& norm,
+                                 size_t position, bool runs) {
+  const auto& shape = std::get<Norm>(norm.body);
+  MESHPLAN_CHECK(allocate_at(at, position));
+  MESHPLAN_CHECK(in_flight_.before(sum, at.site));
+  SumAndNorm operands{.rows = shape.rows,
+                      .cols = shape.cols,
+                      .epsilon = program_.model.norm_epsilon,
+                      .a = at.site.tensor(sum.in[0]),
+                      .b = at.site.tensor(sum.in[1]),
+                      .sum = at.site.tensor(sum.out[0])};
+  free_at(at, position);
+  MESHPLAN_CHECK(allocate_at(at, position + 1));
+  MESHPLAN_CHECK(in_flight_.before(norm, at.site));
+  operands.weight = at.site.tensor(norm.in[1]);
+  operands.y = at.site.tensor(norm.out[0]);
+  operands.rstd = at.site.tensor(norm.out[1]);
+  return runs ? env_.device().sum_and_norm(operands) : Status(Done{});
 }
 
 Status StageRunner::give_tokens(Instance& instance, Frame& frame, int64_t micro_batch) {
@@ -122,7 +173,7 @@ Status StageRunner::backward_block(Instance& instance, Frame& frame, int64_t mic
                                    Memory* gradient) {
   micro_batch_ = micro_batch;
   const Block& block = instance.state.block();
-  MESHPLAN_CHECK(instance.state.open_gradients());
+  MESHPLAN_CHECK(open_gradients(instance));
   int64_t others = meters_.activation.alive - alive(instance, frame);
   if (block.output_gradient >= 0) {
     others -= block.buffer(block.output_gradient).bytes();
@@ -139,7 +190,7 @@ Status StageRunner::backward_block(Instance& instance, Frame& frame, int64_t mic
 
 Status StageRunner::weight_block(Instance& instance, Frame& frame, int64_t micro_batch) {
   micro_batch_ = micro_batch;
-  MESHPLAN_CHECK(instance.state.open_gradients());
+  MESHPLAN_CHECK(open_gradients(instance));
   const int64_t others = meters_.activation.alive - alive(instance, frame);
   meters_.activation.restart();
   MESHPLAN_CHECK(run_phase(instance, frame, Phase::weight, -1, nullptr));
@@ -168,7 +219,8 @@ Status StageRunner::gather_ahead(Instance& instance) {
   const OpSite site{env_, instance.state, none, nullptr};
   std::vector<StartedGather>& started = ahead_[&instance];
   for (const Op& op : instance.state.block().ops(Phase::gather)) {
-    started.emplace_back(std::get<Collective>(op.body), op, site);
+    MESHPLAN_TRY(StartedGather one, StartedGather::start(op, site));
+    started.push_back(std::move(one));
   }
   return Done{};
 }
@@ -181,20 +233,24 @@ Status StageRunner::finish_block(Instance& instance, bool last) {
   return Done{};
 }
 
-Status StageRunner::reduce(Instance& instance, bool last) {
-  BlockState& state = instance.state;
-  Frame none;
-  const OpSite site{env_, state, none, nullptr};
-  state.begin_reduce();
-  for (const Op& op : state.block().ops(Phase::reduce)) {
-    const auto* collective = std::get_if<Collective>(&op.body);
-    const bool norms = collective != nullptr && collective->group == Group::tp;
-    if (norms && env_.options().fault == Fault::no_norm_reduction) continue;
-    MESHPLAN_CHECK(run_op(op, site));
+Status StageRunner::open_gradients(Instance& instance) {
+  if (reduction_ != nullptr && (&reduction_->state() == &instance.state ||
+                                &reduction_->state() == instance.state.tied_to())) {
+    MESHPLAN_CHECK(finish_reduction());
   }
-  MESHPLAN_CHECK(state.end_reduce());
-  state.close_gradients();
-  return last ? Status(Done{}) : state.keep_own_share();
+  return instance.state.open_gradients();
+}
+
+Status StageRunner::reduce(Instance& instance, bool last) {
+  MESHPLAN_CHECK(finish_reduction());
+  reduction_ = std::make_unique<Reduction>(env_, instance.state, last);
+  MESHPLAN_CHECK(reduction_->start());
+  return program_.trainer.overlap_grad_reduce ? Status(Done{}) : finish_reduction();
+}
+
+Status StageRunner::finish_reduction() {
+  const std::unique_ptr<Reduction> done = std::exchange(reduction_, nullptr);
+  return done != nullptr ? done->finish() : Status(Done{});
 }
 
 /// The two copies of a tied table see each other's gradient before either is reduced.
@@ -211,7 +267,7 @@ Status StageRunner::reduce_tied() {
     }
     MESHPLAN_CHECK(reduce(*instance, true));
   }
-  return Done{};
+  return finish_reduction();
 }
 
 }  // namespace meshplan

@@ -31,6 +31,7 @@ class BlockState {
   Status create(const WeightSource* source);
   /// The tied parameter of this block is that of `owner`.
   void tie(BlockState* owner) { owner_ = owner; }
+  const BlockState* tied_to() const { return owner_; }
 
   /// A parameter, gradient or optimizer state.
   Tensor at(BufferId id) const;

@@ -24,7 +24,7 @@ class Typed {
   Status close() {
     return tensor_.type == type_ ? Status(Done{}) : device_.convert(count_, used_, tensor_);
   }
-  std::byte* data() const { return used_.data; }
+  Tensor used() const { return used_; }
 
  private:
   Device& device_;
@@ -41,67 +41,94 @@ Element element_of(DType type) {
   return type == DType::bf16 ? Element::bf16 : Element::byte;
 }
 
-StartedGather::StartedGather(const Collective& collective, const Op& op, const OpSite& site)
-    : op_(&op) {
-  Communicator* group = site.env.group(collective.group);
-  const Tensor from = site.tensor(op.in[0]), to = site.tensor(op.out[0]);
-  const bool plain = from.type == collective.dtype && to.type == collective.dtype;
-  if (group == nullptr || !plain || collective.op != CollectiveOp::all_gather) return;
-  pending_ = group->start_all_gather(from.data, to.data, collective.bytes / group->size());
-}
-
-Status StartedGather::wait(const OpSite& site) {
-  if (pending_.started()) return pending_.wait();
-  return run_collective(std::get<Collective>(op_->body), *op_, site);
-}
-
-Status run_collective(const Collective& collective, const Op& op, const OpSite& site) {
+Result<CollectiveSite> operands_of(const Collective& collective, const Op& op, const OpSite& site) {
   Communicator* group = site.env.group(collective.group);
   if (group == nullptr) {
     return Diagnostic{.message = fmt::format("{} over group {} of one rank", name_of(collective.op),
                                              name_of(collective.group)),
                       .where = fmt::format("block {}", site.state.block().name)};
   }
-  Device& device = site.env.device();
-  const int64_t size = group->size();
   const int64_t count = collective.bytes / bytes_of(collective.dtype);
-  const Element element = element_of(collective.dtype);
-  Tensor from = site.tensor(op.in[0]), to = site.tensor(op.out[0]);
-  if (collective.op == CollectiveOp::all_reduce) {
-    const int64_t rest = site.state.block().buffer(op.out[0]).elements() - count;
-    const int64_t skip = collective.maximum ? 0 : rest;
-    from = from.from(skip);
-    to = to.from(skip);
-    if (from.data != to.data) MESHPLAN_CHECK(device.convert(count, from, to));
-    Typed data(device, 0, to, count, collective.dtype);
-    MESHPLAN_CHECK(data.open(true));
-    MESHPLAN_CHECK(group->all_reduce(data.data(), count, element,
-                                     collective.maximum ? ReduceOp::max : ReduceOp::sum));
-    return data.close();
-  }
-  const bool gathers = collective.op == CollectiveOp::all_gather;
-  const bool scatters = collective.op == CollectiveOp::reduce_scatter;
-  Typed x(device, 0, from, gathers ? count / size : count, collective.dtype);
-  Typed y(device, 1, to, scatters ? count / size : count, collective.dtype);
-  MESHPLAN_CHECK(x.open(true));
-  MESHPLAN_CHECK(y.open(false));
+  CollectiveSite out{group, site.tensor(op.in[0]), site.tensor(op.out[0]), count, count};
   switch (collective.op) {
     case CollectiveOp::all_gather:
-      MESHPLAN_CHECK(group->all_gather(x.data(), y.data(), collective.bytes / size));
+      out.from_count /= group->size();
       break;
     case CollectiveOp::reduce_scatter:
-      MESHPLAN_CHECK(group->reduce_scatter(x.data(), y.data(), count / size, element));
+      out.to_count /= group->size();
       break;
+    case CollectiveOp::all_reduce: {
+      const int64_t rest = site.state.block().buffer(op.out[0]).elements() - count;
+      out.from = out.from.from(collective.maximum ? 0 : rest);
+      out.to = out.to.from(collective.maximum ? 0 : rest);
+      break;
+    }
     case CollectiveOp::all_to_all:
-      MESHPLAN_CHECK(group->all_to_all(x.data(), y.data(), collective.bytes / size));
-      break;
     case CollectiveOp::ring_exchange:
-      MESHPLAN_CHECK(group->ring_exchange(x.data(), y.data(), collective.bytes));
-      break;
-    case CollectiveOp::all_reduce:
       break;
   }
+  return out;
+}
+
+Pending start(const Collective& collective, const CollectiveSite& site) {
+  Communicator& group = *site.group;
+  const Element element = element_of(collective.dtype);
+  const std::byte* from = site.from.data;
+  std::byte* to = site.to.data;
+  switch (collective.op) {
+    case CollectiveOp::all_gather:
+      return group.start_all_gather(from, to, collective.bytes / group.size());
+    case CollectiveOp::reduce_scatter:
+      return group.start_reduce_scatter(from, to, site.to_count, element);
+    case CollectiveOp::all_to_all:
+      return group.start_all_to_all(from, to, collective.bytes / group.size());
+    case CollectiveOp::ring_exchange:
+      return group.start_ring_exchange(from, to, collective.bytes);
+    case CollectiveOp::all_reduce:
+      return group.start_all_reduce(to, site.to_count, element,
+                                    collective.maximum ? ReduceOp::max : ReduceOp::sum);
+  }
+  return {};
+}
+
+Result<Pending> start_if_plain(const Collective& collective, const Op& op, const OpSite& site) {
+  MESHPLAN_TRY(const CollectiveSite operands, operands_of(collective, op, site));
+  if (operands.from.type != collective.dtype || operands.to.type != collective.dtype) {
+    return Pending();
+  }
+  if (collective.op == CollectiveOp::all_reduce && operands.from.data != operands.to.data) {
+    MESHPLAN_CHECK(site.env.device().convert(operands.to_count, operands.from, operands.to));
+  }
+  return start(collective, operands);
+}
+
+Status run_collective(const Collective& collective, const Op& op, const OpSite& site) {
+  MESHPLAN_TRY(CollectiveSite operands, operands_of(collective, op, site));
+  Device& device = site.env.device();
+  const bool in_place = collective.op == CollectiveOp::all_reduce;
+  if (in_place && operands.from.data != operands.to.data) {
+    MESHPLAN_CHECK(device.convert(operands.to_count, operands.from, operands.to));
+  }
+  Typed x(device, 0, operands.from, operands.from_count, collective.dtype);
+  Typed y(device, 1, operands.to, operands.to_count, collective.dtype);
+  if (!in_place) MESHPLAN_CHECK(x.open(true));
+  MESHPLAN_CHECK(y.open(in_place));
+  operands.from = in_place ? y.used() : x.used();
+  operands.to = y.used();
+  MESHPLAN_CHECK(start(collective, operands).wait());
   return y.close();
+}
+
+Result<StartedGather> StartedGather::start(const Op& op, const OpSite& site) {
+  StartedGather out;
+  out.op_ = &op;
+  MESHPLAN_TRY(out.pending_, start_if_plain(std::get<Collective>(op.body), op, site));
+  return out;
+}
+
+Status StartedGather::wait(const OpSite& site) {
+  if (pending_.started()) return pending_.wait();
+  return run_collective(std::get<Collective>(op_->body), *op_, site);
 }
 
 }  // namespace meshplan

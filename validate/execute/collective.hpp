@@ -9,20 +9,34 @@ namespace meshplan {
 /// The type of a communicator's elements; byte for what is not summed.
 Element element_of(DType type);
 
+/// Operands of a collective. One that is smaller than its buffer takes the first elements for a
+/// maximum and the last ones for a sum.
+struct CollectiveSite {
+  Communicator* group;
+  Tensor from, to;
+  int64_t from_count, to_count;
+};
+/// Error (internal): a group of one rank.
+Result<CollectiveSite> operands_of(const Collective& collective, const Op& op, const OpSite& site);
+
+/// Operands in the collective's type; those of an all-reduce are one.
+Pending start(const Collective& collective, const CollectiveSite& site);
+
+/// Starts it, unless operands would have to be converted first.
+Result<Pending> start_if_plain(const Collective& collective, const Op& op, const OpSite& site);
+
 /// Operands in another type than the collective's are converted in scratch before and after it (a
-/// trainer that keeps bf16 gradients and reduces them in fp32). A collective that is smaller than
-/// its buffer takes the first elements for a maximum and the last ones for a sum.
+/// trainer that keeps bf16 gradients and reduces them in fp32).
 Status run_collective(const Collective& collective, const Op& op, const OpSite& site);
 
-/// An all-gather under way, or one that is carried out when it is waited for: where its operands
-/// would have to be converted in scratch.
+/// An all-gather under way, or one that is carried out when it is waited for.
 class StartedGather {
  public:
-  StartedGather(const Collective& collective, const Op& op, const OpSite& site);
+  static Result<StartedGather> start(const Op& op, const OpSite& site);
   Status wait(const OpSite& site);
 
  private:
-  const Op* op_;
+  const Op* op_ = nullptr;
   Pending pending_;
 };
 

@@ -6,7 +6,9 @@
 #include <cstring>
 #include <new>
 
+#include "profiler/comm/reduce.hpp"
 #include "profiler/kernels/elementwise.hpp"
+#include "profiler/kernels/norm.hpp"
 #include "validate/execute/apply.hpp"
 
 namespace meshplan {
@@ -16,6 +18,7 @@ constexpr std::align_val_t kAlignment{kMemoryAlignment};
 
 float* fp32(Tensor x) { return reinterpret_cast<float*>(x.data); }
 uint16_t* bf16(Tensor x) { return reinterpret_cast<uint16_t*>(x.data); }
+uint8_t* fp8(Tensor x) { return reinterpret_cast<uint8_t*>(x.data); }
 
 }  // namespace
 
@@ -87,6 +90,34 @@ Status CpuDevice::add_squared_norm(int64_t count, Tensor x, int copies) {
   return Done{};
 }
 
+Status CpuDevice::sum_and_norm(const SumAndNorm& x) {
+  const int64_t count = x.rows * x.cols;
+  const float *a = open(0, count, x.a), *b = open(1, count, x.b);
+  float* sum = open(2, count, x.sum);
+  cpu::add(workers_, count, a, b, sum);
+  close(2, count, x.sum);
+  sum = open(0, count, x.sum);  // as rounded
+  const float* weight = open(1, x.cols, x.weight);
+  float* y = open(2, count, x.y);
+  cpu::rmsnorm_forward(workers_, x.rows, x.cols, x.epsilon, sum, weight, y, fp32(x.rstd));
+  close(2, count, x.y);
+  return Done{};
+}
+
+Status CpuDevice::sum(std::span<const Tensor> parts, int64_t count, Tensor out) {
+  const int64_t size = bytes_of(out.type);
+  std::vector<const void*> sources;
+  for (const Tensor& part : parts) sources.push_back(part.data);
+  const Element element = out.type == DType::fp32 ? Element::fp32 : Element::bf16;
+  workers_.split(count, 4096, [&](int64_t begin, int64_t end) {
+    reduce_in_order(element, ReduceOp::sum, sources, begin * size, end * size,
+                    [&](const void* result, int64_t offset, int64_t bytes) {
+                      std::memcpy(out.data + offset, result, static_cast<size_t>(bytes));
+                    });
+  });
+  return Done{};
+}
+
 Status CpuDevice::adamw(const cpu::AdamW& adamw, int64_t step, double clip, int64_t count,
                         Tensor gradient, Tensor master, Tensor moment1, Tensor moment2,
                         Tensor weight) {
@@ -106,16 +137,34 @@ Result<std::byte*> CpuDevice::scratch(int slot, int64_t bytes) {
 }
 
 float* CpuDevice::open(size_t slot, int64_t count, Tensor x) {
-  if (x.type != DType::bf16) return fp32(x);
+  if (x.type != DType::bf16 && x.type != DType::fp8) return fp32(x);
   if (wide_.size() <= slot) wide_.resize(slot + 1);
   std::vector<float>& copy = wide_[slot];
   if (copy.size() < static_cast<size_t>(count)) copy.resize(static_cast<size_t>(count));
-  cpu::from_bf16(workers_, count, bf16(x), copy.data());
+  if (x.type == DType::bf16) {
+    cpu::from_bf16(workers_, count, bf16(x), copy.data());
+  } else {
+    const Fp8Mark& mark = marks_[x.data];
+    cpu::from_fp8(workers_, count, fp8(x), mark.scale, mark.format, copy.data());
+  }
   return copy.data();
 }
 
-void CpuDevice::close(size_t slot, int64_t count, Tensor x) {
+void CpuDevice::close(size_t slot, int64_t count, Tensor x, cpu::Fp8 format) {
   if (x.type == DType::bf16) cpu::to_bf16(workers_, count, wide_[slot].data(), bf16(x));
+  if (x.type != DType::fp8) return;
+  const float* copy = wide_[slot].data();
+  const float scale = cpu::fp8_scale(workers_, count, copy, format);
+  marks_[x.data] = {scale, format};
+  cpu::to_fp8(workers_, count, copy, scale, format, fp8(x));
+}
+
+void CpuDevice::round_to_fp8(size_t slot, int64_t count) {
+  float* copy = wide_[slot].data();
+  const float scale = cpu::fp8_scale(workers_, count, copy, cpu::Fp8::e4m3);
+  std::vector<uint8_t> rounded(static_cast<size_t>(count));
+  cpu::to_fp8(workers_, count, copy, scale, cpu::Fp8::e4m3, rounded.data());
+  cpu::from_fp8(workers_, count, rounded.data(), scale, cpu::Fp8::e4m3, copy);
 }
 
 }  // namespace meshplan

@@ -4,8 +4,11 @@
 #include "profiler/cuda/activation.hpp"
 #include "profiler/cuda/cross_entropy.hpp"
 #include "profiler/cuda/embedding.hpp"
+#include "profiler/cuda/fp8.hpp"
+#include "profiler/cuda/layer_norm.hpp"
 #include "profiler/cuda/norm.hpp"
 #include "profiler/cuda/rope.hpp"
+#include "validate/execute/eight_bit.hpp"
 
 namespace meshplan {
 
@@ -32,7 +35,8 @@ Result<float*> CudaApply::column_workspace(int64_t rows, int64_t cols) {
 }
 
 Status CudaApply::operator()(const Gemm& gemm) {
-  if (op_.module == Module::experts) return not_executed(site_, "experts on a GPU");
+  if (op_.module == Module::experts) return expert_products(gemm);
+  if (gemm.in == DType::fp8) return fp8_product(gemm);
   MESHPLAN_CHECK(same_type(in(0), in(1)));
   const bool bias = op_.in.size() > 2;
   const cuda::Product product{.m = gemm.m,
@@ -47,10 +51,52 @@ Status CudaApply::operator()(const Gemm& gemm) {
                                 bias ? in(2).data : nullptr);
 }
 
+Result<CudaApply::Eight> CudaApply::eight_bit(size_t operand, int64_t rows, int64_t cols,
+                                              bool turned) {
+  const Tensor x = in(operand);
+  const int64_t bytes = rows * cols;
+  MESHPLAN_TRY(float* const scale, kernels_.scale_of(x.data));
+  const void* data = x.data;
+  const auto slot = static_cast<int>(operand);  // casts in 0 and 1, turned ones in 2 and 3
+  if (x.type != DType::fp8) {
+    MESHPLAN_TRY(std::byte* const cast, kernels_.scratch(slot, bytes));
+    MESHPLAN_CHECK(cuda::to_fp8(stream(), bytes, x.type, x.data, cpu::Fp8::e4m3, cast, scale));
+    data = cast;
+  }
+  if (turned) {
+    MESHPLAN_TRY(std::byte* const other, kernels_.scratch(2 + slot, bytes));
+    MESHPLAN_CHECK(cuda::transpose_bytes(stream(), rows, cols, data, other));
+    data = other;
+  }
+  return Eight{data, scale};
+}
+
+Status CudaApply::fp8_product(const Gemm& gemm) {
+  const bool nt = gemm.layout == Layout::nt, tn = gemm.layout == Layout::tn;
+  MESHPLAN_TRY(const Eight a,
+               nt ? eight_bit(0, gemm.k, gemm.m, true) : eight_bit(0, gemm.m, gemm.k, false));
+  MESHPLAN_TRY(const Eight b,
+               tn ? eight_bit(1, gemm.n, gemm.k, false) : eight_bit(1, gemm.k, gemm.n, true));
+  const bool bias = op_.in.size() > 2;
+  const bool gradient =
+      fp8_format(site_.state.block(), op_.in[0]) == cpu::Fp8::e5m2 && in(0).type == DType::fp8;
+  const cuda::Product product{.m = gemm.m,
+                              .n = gemm.n,
+                              .k = gemm.k,
+                              .layout = Layout::tn,
+                              .in = DType::fp8,
+                              .out = out(0).type,
+                              .accumulate = gemm.accumulate,
+                              .bias = bias,
+                              .a_e5m2 = gradient};
+  return kernels_.products->run(stream(), product, a.data, b.data, out(0).data,
+                                bias ? in(2).data : nullptr, {a.scale, b.scale});
+}
+
 Status CudaApply::operator()(const Norm& norm) {
-  if (norm.type != NormType::rms) return not_executed(site_, "LayerNorm on a GPU");
   const auto epsilon = static_cast<float>(env_.program().model.norm_epsilon);
   const int64_t rows = norm.rows, cols = norm.cols;
+  if (norm.type == NormType::layer) return layer_norm(norm, epsilon);
   if (norm.pass == Pass::forward) {
     MESHPLAN_CHECK(same_type(in(0), in(1)));
     return cuda::rmsnorm_forward(stream(), rows, cols, epsilon, in(0).type, in(0).data, nullptr,
@@ -65,6 +111,32 @@ Status CudaApply::operator()(const Norm& norm) {
   MESHPLAN_TRY(float* const workspace, column_workspace(rows, cols));
   return cuda::rmsnorm_backward_weight(stream(), rows, cols, x.type, x.data, rstd, dy.data,
                                        out(1).type, out(1).data, workspace);
+}
+
+/// Statistics hold the means of all rows, then their rstd.
+Status CudaApply::layer_norm(const Norm& norm, float epsilon) {
+  const int64_t rows = norm.rows, cols = norm.cols;
+  const bool bias = norm.pass == Pass::forward ? op_.in.size() > 2 : op_.out.size() > 2;
+  if (norm.pass == Pass::forward) {
+    MESHPLAN_CHECK(same_type(in(0), in(1)));
+    return cuda::layernorm_forward(stream(), rows, cols, epsilon, in(0).type, in(0).data,
+                                   in(1).data, bias ? in(2).data : nullptr, out(0).data,
+                                   as<float>(out(1)), as<float>(out(1).from(rows)));
+  }
+  const Tensor dy = in(0), x = in(1), weight = in(2);
+  const auto* mean = as<float>(in(3));
+  const auto* rstd = as<float>(in(3).from(rows));
+  MESHPLAN_CHECK(same_type(dy, x));
+  MESHPLAN_CHECK(same_type(x, weight));
+  MESHPLAN_TRY(float* const workspace, column_workspace(rows, cols));
+  MESHPLAN_CHECK(cuda::layernorm_backward_weight(stream(), rows, cols, x.type, x.data, mean, rstd,
+                                                 dy.data, out(1).type, out(1).data, workspace));
+  if (bias) {
+    MESHPLAN_CHECK(cuda::bias_gradient(stream(), rows, cols, dy.type, dy.data, out(2).type,
+                                       out(2).data, workspace));
+  }
+  return cuda::layernorm_backward_input(stream(), rows, cols, x.type, x.data, weight.data, mean,
+                                        rstd, dy.data, Write::set, out(0).data);
 }
 
 Status CudaApply::operator()(const Rope& rope) {
@@ -130,8 +202,14 @@ Status CudaApply::operator()(const Elementwise& elementwise) {
       return cuda::bias_gradient(stream(), count / cols, cols, in(0).type, in(0).data, out(0).type,
                                  out(0).data, workspace);
     }
-    case ElementwiseKind::cast:
-      return env_.device().convert(count, in(0), out(0));
+    case ElementwiseKind::cast: {
+      if (op_.out.empty()) return Done{};  // of a weight: where it is used
+      const Tensor y = out(0);
+      if (y.type != DType::fp8) return env_.device().convert(count, in(0), y);
+      MESHPLAN_TRY(float* const scale, kernels_.scale_of(y.data));
+      return cuda::to_fp8(stream(), count, in(0).type, in(0).data,
+                          fp8_format(site_.state.block(), op_.out[0]), y.data, scale);
+    }
     case ElementwiseKind::copy:
       return copy_columns();
     case ElementwiseKind::zero:
@@ -216,8 +294,6 @@ Status CudaApply::operator()(const CrossEntropy& cross_entropy) {
   return Done{};
 }
 
-Status CudaApply::operator()(const Route&) { return not_executed(site_, "experts on a GPU"); }
-Status CudaApply::operator()(const Permute&) { return not_executed(site_, "experts on a GPU"); }
 Status CudaApply::operator()(const Softmax&) {
   return not_executed(site_, "materialised attention");
 }

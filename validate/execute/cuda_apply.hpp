@@ -24,8 +24,8 @@ class CudaApply {
   Status operator()(const Elementwise& elementwise);
   Status operator()(const Embedding& embedding);
   Status operator()(const CrossEntropy& cross_entropy);
-  Status operator()(const Route&);
-  Status operator()(const Permute&);
+  Status operator()(const Route& route);
+  Status operator()(const Permute& permute);
   Status operator()(const Collective&);
   Status operator()(const GradientNorm&);
   Status operator()(const OptimizerStep&);
@@ -41,6 +41,16 @@ class CudaApply {
   Status same_type(Tensor a, Tensor b) const;
   Result<float*> column_workspace(int64_t rows, int64_t cols);
   Status copy_columns();
+  Status layer_norm(const Norm& norm, float epsilon);
+  /// An operand of an 8-bit product along the inner dimension.
+  struct Eight {
+    const void* data;
+    const float* scale;
+  };
+  /// [rows, cols] as it lies; turned: as [cols, rows]. Weights are cast here.
+  Result<Eight> eight_bit(size_t operand, int64_t rows, int64_t cols, bool turned);
+  Status fp8_product(const Gemm& gemm);
+  Status expert_products(const Gemm& gemm);
 
   CudaKernels& kernels_;
   const OpSite& site_;

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "profiler/cuda/norm.hpp"
 #include "profiler/cuda/optimizer.hpp"
 #include "profiler/cuda/rank_sum.hpp"
 #include "validate/execute/cuda_apply.hpp"
@@ -101,6 +102,30 @@ class CudaDevice : public Device {
     return cuda::squared_norm(stream_, count, x.type, x.data, slot,
                               reinterpret_cast<double*>(workspace));
   }
+  Status sum_and_norm(const SumAndNorm& x) override {
+    const int64_t bytes = x.rows * x.cols * bytes_of(x.y.type);
+    // a block of the fused kernel writes a row of y when it has read that row alone
+    const auto shifted = [&](Tensor operand) {
+      const auto distance = std::abs(operand.data - x.y.data);
+      return distance != 0 && distance < bytes;
+    };
+    const auto epsilon = static_cast<float>(x.epsilon);
+    auto* rstd = reinterpret_cast<float*>(x.rstd.data);
+    const DType type = x.sum.type;
+    if (!shifted(x.a) && !shifted(x.b)) {
+      return cuda::rmsnorm_forward(stream_, x.rows, x.cols, epsilon, type, x.a.data, x.b.data,
+                                   x.sum.data, x.weight.data, x.y.data, rstd);
+    }
+    MESHPLAN_CHECK(cuda::add(stream_, x.rows * x.cols, type, x.a.data, x.b.data, x.sum.data));
+    return cuda::rmsnorm_forward(stream_, x.rows, x.cols, epsilon, type, x.sum.data, nullptr,
+                                 nullptr, x.weight.data, x.y.data, rstd);
+  }
+  Status sum(std::span<const Tensor> parts, int64_t count, Tensor out) override {
+    std::vector<const void*> sources;
+    for (const Tensor& part : parts) sources.push_back(part.data);
+    const Element element = out.type == DType::fp32 ? Element::fp32 : Element::bf16;
+    return cuda::reduce_in_order(stream_, element, ReduceOp::sum, sources, count, out.data);
+  }
   Status adamw(const cpu::AdamW& adamw, int64_t step, double clip, int64_t count, Tensor gradient,
                Tensor master, Tensor moment1, Tensor moment2, Tensor weight) override {
     const auto fp32 = [](Tensor x) { return reinterpret_cast<float*>(x.data); };
@@ -120,7 +145,7 @@ class CudaDevice : public Device {
   Status occupy(int blocks, double seconds) override {
     constexpr int64_t kBytes = 64 << 20;  // beyond the second-level cache
     // a slot of its own: the others must not grow once graphs are recorded
-    MESHPLAN_TRY(std::byte* const buffer, scratch(4, kBytes));
+    MESHPLAN_TRY(std::byte* const buffer, scratch(kScratchSlots, kBytes));
     return cuda::stand_in(stream_, blocks, seconds, buffer, kBytes);
   }
   Status wait() override {

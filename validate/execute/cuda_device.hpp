@@ -22,7 +22,4 @@ struct CudaDeviceOptions {
 Result<std::unique_ptr<Device>> make_cuda_device(CUstream_st* stream,
                                                  const CudaDeviceOptions& options);
 
-/// What of the program is refused on a GPU that a CPU runs; empty: nothing.
-std::vector<std::string> not_on_gpu(const Program& program);
-
 }  // namespace meshplan

@@ -32,6 +32,17 @@ Result<std::byte*> CudaKernels::scratch(int slot, int64_t bytes) {
   return memory.as<std::byte>();
 }
 
+Result<float*> CudaKernels::scale_of(const void* tensor) {
+  constexpr size_t kScales = 1 << 16;
+  if (scales_.bytes() == 0) {
+    MESHPLAN_TRY(scales_, cuda::DeviceMemory::make(kScales * 2 * sizeof(float)));
+  }
+  const size_t slot = scale_slots_.emplace(tensor, scale_slots_.size()).first->second;
+  if (slot < kScales) return scales_.as<float>() + 2 * slot;
+  return Diagnostic{.message = "more 8-bit tensors in a step than there is room for",
+                    .rule = "executor.scales"};
+}
+
 Result<const void*> CudaKernels::copied(const void* host, int64_t bytes) {
   const auto found = tables_.find(host);
   if (found != tables_.end()) return found->second.get();

@@ -26,6 +26,9 @@ class CudaKernels {
 
   /// Valid until the next call with this slot; grows, then stays.
   Result<std::byte*> scratch(int slot, int64_t bytes);
+  /// Two numbers on the GPU that belong to the 8-bit tensor which begins there: its scale, and room
+  /// for to_fp8.
+  Result<float*> scale_of(const void* tensor);
   /// A copy on the GPU of a table that the host keeps unchanged for the run.
   Result<const int32_t*> table(const std::vector<int32_t>& host);
   Result<const float*> table(const float* host, int64_t count);
@@ -44,9 +47,10 @@ class CudaKernels {
   CudaKernels() = default;
   Result<const void*> copied(const void* host, int64_t bytes);
 
-  std::array<cuda::DeviceMemory, 5> scratch_;
+  std::array<cuda::DeviceMemory, kScratchSlots + 1> scratch_;  ///< the last: occupy()
   std::map<const void*, cuda::DeviceMemory> tables_;
-  cuda::DeviceMemory slots_;
+  cuda::DeviceMemory slots_, scales_;
+  std::map<const void*, size_t> scale_slots_;
   std::vector<Sum> sums_;  ///< by slot, since they were last taken
 };
 

@@ -11,9 +11,21 @@ namespace meshplan {
 Tensor OpSite::tensor(BufferId id) const {
   const Buffer& buffer = state.block().buffer(id);
   if (buffer.kind == BufferClass::activation || buffer.kind == BufferClass::input) {
-    return {frame[static_cast<size_t>(id)].get(), buffer.dtype};
+    const Tensor all{frame[static_cast<size_t>(id)].get(), buffer.dtype};
+    for (const Rows& some : rows) {
+      if (some.id == id) return all.from(some.first * buffer.cols);
+    }
+    return all;
   }
   return state.at(id);
+}
+
+int64_t OpSite::elements(BufferId id) const {
+  const Buffer& buffer = state.block().buffer(id);
+  for (const Rows& some : rows) {
+    if (some.id == id) return some.count * buffer.cols;
+  }
+  return buffer.elements();
 }
 
 Status put(Device& device, std::span<const float> host, Tensor to) {

@@ -34,14 +34,29 @@ using Memory = std::shared_ptr<std::byte>;
 /// Activations of one block for one micro-batch, by buffer; null where not alive.
 using Frame = std::vector<Memory>;
 
+/// Some rows of a buffer.
+struct Rows {
+  BufferId id = -1;
+  int64_t first = 0, count = 0;
+};
+
 /// What an operation works on.
 struct OpSite {
   RankEnv& env;
   BlockState& state;
   Frame& frame;
-  Routed* routed;  ///< what routers did is added here
+  Routed* routed;                 ///< what routers did is added here
+  std::array<Rows, 2> rows = {};  ///< of these buffers the operation sees these rows only
 
   Tensor tensor(BufferId id) const;
+  int64_t elements(BufferId id) const;
+};
+
+/// Operands of sum = a + b and y = RMSNorm(sum), rows x cols of one type but rstd [rows] in fp32.
+struct SumAndNorm {
+  int64_t rows, cols;
+  double epsilon;
+  Tensor a, b, sum, weight, y, rstd;
 };
 
 /// Sums over operations since they were last taken.
@@ -75,6 +90,11 @@ class Device {
   virtual Status scale(int64_t count, float factor, Tensor x) = 0;
   /// Adds |x|^2 / copies to StepSums::squared_norm.
   virtual Status add_squared_norm(int64_t count, Tensor x, int copies) = 0;
+  /// y may lie where a or b lay.
+  virtual Status sum_and_norm(const SumAndNorm& operands) = 0;
+  /// out[i] = parts[0][i] + parts[1][i] + ..., in that order and in fp32, rounded once; all of one
+  /// type, `out` may be one of them.
+  virtual Status sum(std::span<const Tensor> parts, int64_t count, Tensor out) = 0;
   /// Step number `step` = 1, 2, ... on the fp32 master weights, which may be `weight`; else weight
   /// is the master in its type.
   virtual Status adamw(const cpu::AdamW& adamw, int64_t step, double clip, int64_t count,
@@ -96,11 +116,14 @@ class Device {
   /// addresses. false: the device does it by itself, the caller only keeps its books.
   virtual Result<bool> begin_repeated(const RepeatedWork& work) = 0;
   virtual Status end_repeated() = 0;
-  /// Scratch for the operation at hand, valid until the next call with this slot (0 .. 3).
+  /// Scratch, valid until the next call with this slot: 0 to 3 for the operation at hand.
   virtual Result<std::byte*> scratch(int slot, int64_t bytes) = 0;
 };
 
 constexpr int64_t kMemoryAlignment = 256;
+/// Slots of scratch of a reduction under way, and of pieces of a product on their way.
+constexpr int kReductionScratch = 4, kPieceScratch = 5;
+constexpr int kScratchSlots = 6;
 
 /// fp32 numbers of the host into a tensor (fp32 or bf16), and back.
 Status put(Device& device, std::span<const float> host, Tensor to);

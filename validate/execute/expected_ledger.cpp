@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "validate/execute/expected_ledger.hpp"
 
+#include "strategies/program/overlap.hpp"
+
 namespace meshplan {
 namespace {
 
@@ -28,9 +30,18 @@ class Counter {
     entry.calls += calls;
     entry.bytes += calls * bytes;
   }
-  void add(const std::vector<Op>& ops, int64_t times) {
-    for (const Op& op : ops) {
-      if (const auto* collective = std::get_if<Collective>(&op.body)) {
+  void add(const Program& program, const Block& block, Phase phase, int64_t times) {
+    const std::vector<Op>& ops = block.ops(phase);
+    for (size_t i = 0; i < ops.size(); ++i) {
+      const Joint joint = joint_at(block, phase, i, program.plan, program.trainer);
+      const size_t at = joint == Joint::product_scatter ? i + 1 : i;
+      const auto* collective = std::get_if<Collective>(&ops[at].body);
+      if (joint == Joint::gather_product ||
+          joint == Joint::product_scatter) {  // a piece to every other rank
+        add(Group::tp, Transfer::all_to_all, times * (program.plan.tp - 1),
+            collective->bytes / program.plan.tp);
+        ++i;
+      } else if (collective != nullptr) {
         add(collective->group, transfer_of(collective->op), times, collective->bytes);
       }
     }
@@ -68,13 +79,14 @@ Ledger expected_ledger(const Program& program, const RankPlace& place, int64_t s
       const Block& block = program.blocks[static_cast<size_t>(run.block)];
       const int64_t all = steps * run.count;
       for (const Phase phase : {Phase::forward, Phase::backward, Phase::weight}) {
-        counter.add(block.ops(phase), all * n);
+        counter.add(program, block, phase, all * n);
       }
-      counter.add(block.ops(Phase::gather),
+      counter.add(program, block, Phase::gather,
                   all * (times(block.gather_when, n) + (block.parameters_freed ? n : 0)));
       const bool end = block.input < 0 || block.output < 0;
       const bool deferred = program.tied_across_stages && end;
-      counter.add(block.ops(Phase::reduce), all * (deferred ? 1 : times(block.reduce_when, n)));
+      counter.add(program, block, Phase::reduce,
+                  all * (deferred ? 1 : times(block.reduce_when, n)));
       if (!deferred) continue;
       for (const Parameter& parameter : block.parameters) {
         if (parameter.pieces.front().name != "embed_tokens.weight") continue;

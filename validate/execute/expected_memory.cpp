@@ -2,6 +2,8 @@
 #include "validate/execute/expected_memory.hpp"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "strategies/program/live_range.hpp"
 
@@ -31,8 +33,11 @@ class Walk {
   }
 
   ExpectedMemory run(const StageSchedule& schedule) {
-    for (const Action& action : schedule) {
+    for (size_t a = 0; a < schedule.size(); ++a) {
+      const Action& action = schedule[a];
       const int v = virtual_stage(program_.schedule, stage_, action.chunk);
+      if (program_.trainer.overlap_p2p && a + 1 < schedule.size()) receive(schedule[a + 1]);
+      receive(action);
       switch (action.work) {
         case Work::forward:
           forward(chunks_[static_cast<size_t>(action.chunk)], v);
@@ -67,7 +72,6 @@ class Walk {
   }
 
   void forward(std::vector<Instance>& chunk, int v) {
-    if (v > 0 && remote(v - 1)) change(program_.boundary_bytes);
     for (size_t i = 0; i < chunk.size(); ++i) {
       Instance& instance = chunk[i];
       const Block& block = *instance.block;
@@ -85,9 +89,6 @@ class Walk {
   }
 
   void backward(std::vector<Instance>& chunk, int v, bool whole) {
-    if (v + 1 < virtual_stages(program_.schedule) && remote(v + 1)) {
-      change(program_.boundary_bytes);
-    }
     for (size_t i = chunk.size(); i-- > 0;) {
       Instance& instance = chunk[i];
       const Block& block = *instance.block;
@@ -110,9 +111,26 @@ class Walk {
     const BlockMemory& memory = instance.memory;
     reach(memory.weight_peak - memory.held);
     change(-memory.held);
-    if (instance.block->reduce_when == When::each_micro_batch) {
-      open(instance.gradients_open, false, memory.whole_gradients);
-    }
+    if (instance.block->reduce_when != When::each_micro_batch) return;
+    finish_reduction();
+    reducing_ = &instance;
+    if (!program_.trainer.overlap_grad_reduce) finish_reduction();
+  }
+
+  void finish_reduction() {
+    if (reducing_ == nullptr) return;
+    open(reducing_->gradients_open, false, reducing_->memory.whole_gradients);
+    reducing_ = nullptr;
+  }
+
+  /// What an action needs from another stage has its place when the action before begins.
+  void receive(const Action& action) {
+    if (action.work == Work::weight_gradient) return;
+    const int v = virtual_stage(program_.schedule, stage_, action.chunk);
+    const bool back = action.work != Work::forward;
+    const int from = back ? v + 1 : v - 1;
+    if (from < 0 || from >= virtual_stages(program_.schedule) || !remote(from)) return;
+    if (received_.insert({back, v, action.micro_batch}).second) change(program_.boundary_bytes);
   }
 
   /// Weights of the block after the one at hand are gathered beside it.
@@ -125,6 +143,7 @@ class Walk {
   void open_gradients(Instance& instance) {
     const std::vector<Parameter>& parameters = instance.block->parameters;
     if (!parameters.empty() && parameters.back().tied) open_gradients(chunks_.front().front());
+    if (reducing_ == &instance) finish_reduction();
     open(instance.gradients_open, true, instance.memory.whole_gradients);
   }
 
@@ -133,6 +152,8 @@ class Walk {
   std::vector<std::vector<Instance>> chunks_;
   ExpectedMemory out_;
   int64_t alive_ = 0;
+  Instance* reducing_ = nullptr;  ///< its gradients are under way
+  std::set<std::tuple<bool, int, int64_t>> received_;
 };
 
 }  // namespace

@@ -46,9 +46,16 @@ Status StageRunner::pass(int64_t step) {
   step_ = step;
   progress_.assign(chunks_.size(), {});
   for (Instance* instance : all_) MESHPLAN_CHECK(instance->state.zero_gradients());
-  for (const Action& action : schedule_) MESHPLAN_CHECK(act(action));
+  for (size_t i = 0; i < schedule_.size(); ++i) {
+    if (program_.trainer.overlap_p2p && i + 1 < schedule_.size()) {
+      MESHPLAN_CHECK(receive_for(schedule_[i + 1]));
+    }
+    MESHPLAN_CHECK(act(schedule_[i]));
+  }
+  MESHPLAN_CHECK(finish_reduction());
   if (program_.tied_across_stages) MESHPLAN_CHECK(reduce_tied());
-  if (!frames_.empty() || !handed_.empty() || !ahead_.empty() || meters_.activation.alive != 0) {
+  if (!frames_.empty() || !handed_.empty() || !received_.empty() || !ahead_.empty() ||
+      meters_.activation.alive != 0) {
     return Diagnostic{.message = "activations are left over at the end of a step"};
   }
   return Done{};
@@ -169,10 +176,34 @@ Status StageRunner::take_over(bool is_gradient, int at, int64_t micro_batch, Mem
     handed_.erase(found);
     return Done{};
   }
-  MESHPLAN_TRY(*memory, arena_.allocate(program_.boundary_bytes, &meters_.activation));
-  return env_.group(Group::pp)->receive(
-      memory->get(), program_.boundary_bytes, there.stage,
+  MESHPLAN_CHECK(start_receive(is_gradient, at, micro_batch));
+  const auto found = received_.find({is_gradient, at, micro_batch});
+  Receive receive = std::move(found->second);
+  received_.erase(found);
+  *memory = std::move(receive.memory);
+  return receive.pending.wait();
+}
+
+Status StageRunner::start_receive(bool is_gradient, int at, int64_t micro_batch) {
+  const Place there = place_of(program_.schedule, is_gradient ? at : at - 1);
+  const std::tuple key{is_gradient, at, micro_batch};
+  if (there.stage == env_.place().stage || received_.contains(key)) return Done{};
+  Receive& receive = received_[key];
+  MESHPLAN_TRY(receive.memory, arena_.allocate(program_.boundary_bytes, &meters_.activation));
+  receive.pending = env_.group(Group::pp)->start_receive(
+      receive.memory.get(), program_.boundary_bytes, there.stage,
       message_tag(is_gradient, at, static_cast<int>(micro_batch)));
+  return Done{};
+}
+
+Status StageRunner::receive_for(const Action& action) {
+  if (action.work == Work::weight_gradient) return Done{};
+  const int v = virtual_stage(program_.schedule, env_.place().stage, action.chunk);
+  if (action.work == Work::forward) {
+    return v > 0 ? start_receive(false, v, action.micro_batch) : Status(Done{});
+  }
+  const bool last = v + 1 == virtual_stages(program_.schedule);
+  return last ? Status(Done{}) : start_receive(true, v + 1, action.micro_batch);
 }
 
 }  // namespace meshplan

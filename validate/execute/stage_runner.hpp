@@ -8,8 +8,10 @@
 
 #include "validate/execute/block_state.hpp"
 #include "validate/execute/collective.hpp"
+#include "validate/execute/in_flight.hpp"
 #include "validate/execute/lifetimes.hpp"
 #include "validate/execute/rank_env.hpp"
+#include "validate/execute/reduction.hpp"
 #include "validate/execute/routed.hpp"
 
 namespace meshplan {
@@ -59,7 +61,23 @@ class StageRunner {
   Status backward(const Action& action);
   Status weight(const Action& action);
 
+  /// Where the operations of a phase work.
+  struct PhaseSite {
+    Instance& instance;
+    Frame& frame;
+    OpSite site;
+  };
+  /// What is born and what dies with the operation at this position.
+  Status allocate_at(const PhaseSite& at, size_t position);
+  static void free_at(const PhaseSite& at, size_t position);
   Status run_op(const Op& op, const OpSite& site);
+  /// Two operations as one; frees all but what dies with the second.
+  Status gather_and_multiply(const PhaseSite& at, const Op& gather, const Op& product,
+                             size_t position);
+  Status sum_and_norm(const PhaseSite& at, const Op& sum, const Op& norm, size_t position,
+                      bool runs);
+  Status multiply_and_scatter(const PhaseSite& at, const Op& product, const Op& scatter,
+                              size_t position);
   Status run_phase(Instance& instance, Frame& frame, Phase phase, BufferId kept, Memory* result);
   Status forward_block(Instance& instance, Frame& frame, int64_t micro_batch, Memory* x);
   Status backward_block(Instance& instance, Frame& frame, int64_t micro_batch, Memory* gradient);
@@ -69,7 +87,11 @@ class StageRunner {
   /// Begins to gather what the block after the one at hand will need, where the trainer does so.
   Status gather_ahead(Instance& instance);
   bool gathers(const Instance& instance, bool first) const;  ///< before its forward pass
+  /// Starts it; the one before is finished first.
   Status reduce(Instance& instance, bool last);
+  Status finish_reduction();
+  /// Gradients that the instance is about to add to are not under way.
+  Status open_gradients(Instance& instance);
   Status reduce_tied();
   bool last_of(const Action& action) const;  ///< micro-batch of its chunk to be finished
   Status give_tokens(Instance& instance, Frame& frame, int64_t micro_batch);
@@ -79,6 +101,10 @@ class StageRunner {
   /// Value or gradient at the border between virtual stages `at` - 1 and `at`.
   Status hand_over(bool is_gradient, int virtual_stage, int64_t micro_batch, Memory memory);
   Status take_over(bool is_gradient, int virtual_stage, int64_t micro_batch, Memory* memory);
+  /// Where it comes from another stage and is not under way yet.
+  Status start_receive(bool is_gradient, int virtual_stage, int64_t micro_batch);
+  /// Begins to receive what an action will need from another stage.
+  Status receive_for(const Action& action);
 
   RankEnv& env_;
   const TokenSource& tokens_;
@@ -93,7 +119,14 @@ class StageRunner {
   std::vector<Progress> progress_;
   std::map<std::pair<int, int64_t>, std::vector<Frame>> frames_;  ///< by chunk and micro-batch
   std::map<std::tuple<bool, int, int64_t>, Memory> handed_;       ///< between chunks of this rank
-  std::map<Instance*, std::vector<StartedGather>> ahead_;         ///< gathers under way
+  struct Receive {
+    Memory memory;
+    Pending pending;
+  };
+  std::map<std::tuple<bool, int, int64_t>, Receive> received_;  ///< messages under way
+  std::map<Instance*, std::vector<StartedGather>> ahead_;       ///< gathers under way
+  InFlight in_flight_;                                          ///< of the phase at hand
+  std::unique_ptr<Reduction> reduction_;                        ///< under way
   int64_t step_ = 0, micro_batch_ = 0;
   Routed routed_;
 };

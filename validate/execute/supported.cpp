@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "validate/execute/cuda_device.hpp"
 #include "validate/execute/rank_run.hpp"
 #include "validate/execute/routed.hpp"
 
@@ -38,7 +37,11 @@ void check_plan(const Program& program, Reasons& reasons) {
     if (bad) reasons.emplace_back(what);
   };
   const auto known = [](DType type) { return type == DType::fp32 || type == DType::bf16; };
-  no(!known(plan.compute), "products in another type than fp32 and bf16");
+  const bool fp8 = plan.compute == DType::fp8;
+  no(!known(plan.compute) && !fp8, "products in another type than fp32, bf16 and fp8");
+  no(fp8 && plan.tp > 1 && plan.sequence_parallel,
+     "8-bit products under sequence parallelism, where ranks gather pieces of different scales");
+  no(fp8 && program.model.moe, "8-bit products of experts");
   no(!known(plan.gradient), "gradients in another type than fp32 and bf16");
   no(program.trainer.optimizer_moment != DType::fp32, "moments in another type than fp32");
   no(plan.compute != DType::fp32 && !program.trainer.master_weights && plan.zero < 3,
@@ -87,13 +90,6 @@ std::vector<std::string> not_executable(const Program& program, const RunOptions
   check_model(program.model, program.plan, reasons);
   check_plan(program, reasons);
   check_experts(program, options, reasons);
-  return reasons;
-}
-
-std::vector<std::string> not_on_gpu(const Program& program) {
-  Reasons reasons;
-  if (program.model.moe) reasons.emplace_back("experts on a GPU");
-  if (program.model.norm != NormType::rms) reasons.emplace_back("LayerNorm on a GPU");
   return reasons;
 }
 

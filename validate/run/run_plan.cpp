@@ -11,6 +11,7 @@
 #include "strategies/program/lower.hpp"
 #include "topologies/base/files.hpp"
 #include "validate/checkpoint/hf_weights.hpp"
+#include "validate/execute/eight_bit.hpp"
 #include "validate/execute/expected_ledger.hpp"
 #include "validate/execute/expected_memory.hpp"
 #include "validate/timing/cpu_step.hpp"
@@ -136,16 +137,18 @@ std::vector<std::string> priced_only(const Model& model, const Plan& plan, const
 }
 
 Result<Executable> make_executable(const RunQuestion& question, RanksHere ranks) {
+  int capability = 0;
   if (question.gpu) {
     MESHPLAN_TRY(const std::vector<cuda::GpuFacts> present, cuda::gpus());
+    capability = present.front().compute_capability;
   }
   Executable out{question, {}, {}};
   out.replaced = make_runnable(out.question);
   MESHPLAN_TRY(out.program, lower(out.question.model, out.question.plan, out.question.batch,
                                   out.question.trainer, expert_capacity(question)));
   std::vector<std::string> reasons = not_executable(out.program, out.question.options);
-  if (question.gpu) {
-    for (std::string& reason : not_on_gpu(out.program)) reasons.push_back(std::move(reason));
+  if (question.gpu && out.program.plan.compute == DType::fp8 && !no_fp8(capability).empty()) {
+    reasons.push_back(no_fp8(capability));
   }
   if (!reasons.empty()) {
     return Diagnostic{.kind = ErrorKind::no_plan,

@@ -38,13 +38,13 @@ struct RunQuestion {
   std::string export_folder;  ///< gets the weights after the last step as HF keeps them
   bool resume = false;        ///< from the latest complete checkpoint in it
   bool dropless = false;      ///< experts take all tokens that choose them
-  /// What products are done in, whatever the plan says: fp32 or bf16.
+  /// What products are done in, whatever the plan says: fp32, bf16 or fp8.
   DType compute = DType::fp32;
   std::optional<GpuRun> gpu;  ///< empty: on the CPU
 };
 
-/// The question as it can be executed: fp32 or bf16 in place of other types, tiled attention in
-/// place of a materialised one, no dropout. `replaced` says what was changed.
+/// The question as it can be executed: fp32, bf16 or fp8 in place of other types, tiled attention
+/// in place of a materialised one, no dropout. `replaced` says what was changed.
 struct Executable {
   RunQuestion question;
   Program program;

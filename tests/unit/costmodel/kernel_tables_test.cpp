@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <utility>
 
+#include "costmodel/collectives/collectives.hpp"
+#include "costmodel/cpu/gpu_measures.hpp"
 #include "tests/unit/catch.hpp"
+#include "topologies/base/files.hpp"
 
 namespace meshplan {
 namespace {
@@ -20,6 +24,48 @@ KernelTables tables(const std::string& gpu, Clocks clocks = Clocks::burst) {
 
 KernelEstimate forward(const KernelTables& t, int64_t m, int64_t n, int64_t k) {
   return t.gemm(m, n, k, 1, Layout::tn, DType::bf16, DType::bf16, false);
+}
+
+TEST_CASE("a profile of the GPU comes before the tables") {
+  CpuProfile profile{.device = "cuda", .processor = "GPU", .cores = 132, .source = "by hand"};
+  CpuTables one, eight;
+  one.kernels["product-tn"] = *GridTable::make({{1}, {1}, {1}}, {2e-15});
+  one.kernels["add"] = *GridTable::make({{1e6}}, {1e-12});
+  one.kernels["norm-forward"] = *GridTable::make({{1e6}}, {3e-12});
+  eight.ranks = 8;
+  eight.nodes = 2;
+  eight.kernels["all-reduce"] = *GridTable::make({{1e6}}, {1e-11});
+  profile.tables = {one, eight};
+  const std::string path = std::string(P_tmpdir) + "/meshplan-gpu-profile-test.yaml";
+  REQUIRE(write_file(path, to_yaml(profile)).ok());
+  Gpu gpu = *find_gpu("H100");
+  const KernelTables bundled = *KernelTables::load(gpu);
+  gpu.kernel_table = with_profile(path, gpu.kernel_table);
+  gpu.collective_table = with_profile(path, gpu.collective_table);
+  const auto measured = KernelTables::load(gpu);
+  const auto collectives = CollectiveModel::load(gpu);
+  profile.device = "cpu";
+  REQUIRE(write_file(path, to_yaml(profile)).ok());
+  CHECK_FALSE(KernelTables::load(gpu).ok());
+  std::remove(path.c_str());
+  if (!measured.ok()) FAIL(render(measured.error()));
+  const Gemm product{1000, 1000, 1000};
+  CHECK(measured->gemm(product).seconds == Approx(4e-6));
+  CHECK(measured->gemm(product).provenance == Provenance::interpolated);
+  CHECK(measured->memory_bound(6e6).seconds == Approx(1e-6));
+  CHECK(measured->norm({Pass::forward, NormType::rms, 1000, 1000}, DType::bf16).seconds ==
+        Approx(3e-6));
+  // what it has not measured: other layouts, 8-bit products, attention
+  const Gemm back{1000, 1000, 1000, 1, Layout::nn};
+  CHECK(measured->gemm(back).seconds == bundled.gemm(back).seconds);
+  const Gemm fp8{1000, 1000, 1000, 1, Layout::tn, DType::fp8};
+  CHECK(measured->gemm(fp8).seconds == bundled.gemm(fp8).seconds);
+  REQUIRE(collectives.ok());
+  GroupLinks links;
+  links.ranks = 8;
+  links.nodes = 2;
+  links.ranks_per_node = 4;
+  CHECK(collectives->time(CollectiveOp::all_reduce, 2e6, links).seconds == Approx(2e-5));
 }
 
 TEST_CASE("A product of the table has the measured time, one beside it is near", "[kernels]") {

@@ -161,6 +161,19 @@ Status overlap(World& world, Communicator& comm, Communicator& other) {
   return Done{};
 }
 
+/// A sum, and behind it a gather of it in another group, both under way at once.
+Status chain(World& world, Communicator& comm, Communicator& other) {
+  Floats x(1000, static_cast<float>(world.rank() + 1)), all(4000);
+  Pending sum = comm.start_all_reduce(x.data(), 1000);
+  MESHPLAN_CHECK(sum.settle());
+  Pending gather = other.start_all_gather(x.data(), all.data(), 4000);
+  MESHPLAN_CHECK(gather.wait());
+  MESHPLAN_CHECK(sum.wait());
+  EXPECT(x[999] == 10);
+  EXPECT(all == Floats(4000, 10));
+  return Done{};
+}
+
 /// A 2 x 2 grid: sub-groups in an order of their own.
 Status sub_groups(World& world) {
   const int me = world.rank();
@@ -219,7 +232,10 @@ Status communicator_suite(World& world) {
   MESHPLAN_CHECK(gathers(world, *comm));
   MESHPLAN_CHECK(exchanges(world, *comm));
   MESHPLAN_CHECK(messages(world, *comm));
-  for (int round = 0; round < 20; ++round) MESHPLAN_CHECK(overlap(world, *comm, *other));
+  for (int round = 0; round < 20; ++round) {
+    MESHPLAN_CHECK(overlap(world, *comm, *other));
+    MESHPLAN_CHECK(chain(world, *comm, *other));
+  }
   MESHPLAN_CHECK(sub_groups(world));
   MESHPLAN_CHECK(ledger(world));
   return comm->barrier();

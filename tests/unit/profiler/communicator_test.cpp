@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <stdexcept>
 #include <thread>
 
+#include "profiler/comm/tcp_world.hpp"
 #include "profiler/comm/thread_world.hpp"
 #include "tests/unit/catch.hpp"
 #include "tests/unit/profiler/communicator_suite.hpp"
@@ -34,6 +38,67 @@ bool has(const std::string& whole, const std::string& part) {
 
 TEST_CASE("threads: the interface suite") {
   CHECK(text(run_ranks(4, {}, test::communicator_suite)) == "done");
+}
+
+/// Ranks that meet at an address of this computer, as processes would.
+std::vector<std::string> over_tcp(int ranks, double timeout_s, const RankFunction& function) {
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::acceptor free(io, {boost::asio::ip::tcp::v4(), 0});
+  const uint16_t port = free.local_endpoint().port();
+  free.close();
+  std::vector<std::string> out(static_cast<size_t>(ranks));
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < ranks; ++rank) {
+    threads.emplace_back([&, rank] {
+      const TcpPlace place{rank, ranks, "127.0.0.1", port};
+      out[static_cast<size_t>(rank)] =
+          text(run_tcp_rank(place, {.timeout_s = timeout_s}, function));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return out;
+}
+
+TEST_CASE("tcp: the interface suite") {
+  const std::vector<std::string> done(4, "done");
+  CHECK(over_tcp(4, 60, test::communicator_suite) == done);
+}
+
+TEST_CASE("tcp: one rank hands an id to the others, as NCCL's goes round") {
+  const std::vector<std::string> done(3, "done");
+  CHECK(over_tcp(3, 60, [](World& world) -> Status {
+          MESHPLAN_TRY(const Comm comm, world.group({2, 0, 1}, "ids"));
+          std::array<char, 128> id{};
+          if (comm->rank() == 0) id.fill('n');  // rank 2 of the world
+          MESHPLAN_CHECK(comm->broadcast(id.data(), 128, 0));
+          return id[127] == 'n' ? Status(Done{}) : Status(Diagnostic{.message = "no id"});
+        }) == done);
+}
+
+TEST_CASE("tcp: a rank that fails, differs or does not come ends the run") {
+  const auto failed = over_tcp(3, 60, [](World& world) -> Status {
+    MESHPLAN_TRY(const Comm comm, world.group({0, 1, 2}, "dp"));
+    if (world.rank() == 2) return Diagnostic{.message = "disk is full"};
+    float x = 1;
+    return comm->all_reduce(&x, 1);
+  });
+  CHECK(has(failed[0], "disk is full"));
+  CHECK(has(failed[0], "rank 2"));
+  CHECK(has(failed[1], "rank 2 failed"));
+  const auto differs = over_tcp(2, 60, [](World& world) -> Status {
+    MESHPLAN_TRY(const Comm comm, world.group({0, 1}, "dp"));
+    float x = 1;
+    return world.rank() == 0 ? comm->all_reduce(&x, 1) : comm->barrier();
+  });
+  CHECK(has(differs[0], "group dp: ranks do not call the same collective"));
+  const auto late = over_tcp(2, 0.1, [](World& world) -> Status {
+    MESHPLAN_TRY(const Comm comm, world.group({0, 1}, "dp"));
+    return world.rank() == 0 ? comm->barrier() : Status(Done{});
+  });
+  CHECK(has(late[0], "no sign of rank 1 within 0.1 s"));
+  CHECK(has(text(run_tcp_rank({1, 2, "127.0.0.1", 1}, {.timeout_s = 0.05},
+                              [](World&) -> Status { return Done{}; })),
+            "no rank 0 within 0.05 s"));
 }
 
 TEST_CASE("threads: a rank that fails ends the calls of the others") {

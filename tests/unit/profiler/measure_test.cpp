@@ -4,8 +4,12 @@
 #include <cstdio>
 
 #include "profiler/comm/gpu_world.hpp"
+#include "profiler/comm/tcp_world.hpp"
 #include "profiler/measure/compare.hpp"
 #include "profiler/measure/cpu.hpp"
+#include "profiler/measure/measured_grid.hpp"
+#include "profiler/measure/rank_groups.hpp"
+#include "profiler/storage/storage_bench.hpp"
 #include "tests/unit/catch.hpp"
 #include "topologies/base/files.hpp"
 
@@ -42,6 +46,71 @@ TEST_CASE("work of operations by hand") {
   CHECK(cpu_work(GradientNorm{5, DType::fp32}).kernel.empty());
 }
 
+TEST_CASE("sizes are measured until what lies between is known") {
+  const std::vector<double> sizes{1, 2, 4, 8, 16, 32, 64, 128, 256};
+  // a straight line in logarithms: the ends and the one middle that shows it
+  const auto line = [](const std::vector<double>& s) -> Result<double> { return std::sqrt(s[0]); };
+  const auto few = measure_grid({{sizes}, 0.03, {}}, line);
+  REQUIRE(few.ok());
+  CHECK(few->points == 3);
+  CHECK(few->table.axes()[0] == std::vector<double>{1, 16, 256});
+  CHECK(few->error < 1e-9);
+  // a kink at 16: above 32 nothing more is asked than whether it is straight
+  const auto kink = [](const std::vector<double>& s) -> Result<double> {
+    return std::max(1.0, s[0] / 16);
+  };
+  const auto bent = measure_grid({{sizes}, 0.03, {}}, kink);
+  REQUIRE(bent.ok());
+  for (const double size : sizes) {
+    CHECK(bent->table.seconds_per_work({size}) == Approx(*kink({size})).epsilon(0.03));
+  }
+  CHECK(bent->points < sizes.size());
+  const auto all = measure_grid({{sizes, {1, 2}}, 0, {}}, kink);
+  CHECK(all->points == 18);
+  // of two axes, one is straight: it keeps its ends
+  const auto two = measure_grid(
+      {{sizes, sizes}, 0.03, {}},
+      [&](const std::vector<double>& s) -> Result<double> { return *kink({s[0]}) * s[1]; });
+  REQUIRE(two.ok());
+  CHECK(two->table.axes()[1] == std::vector<double>{1, 256});
+  CHECK(two->table.seconds_per_work({8, 32}) == Approx(32).epsilon(0.03));
+  int asked = 0;
+  const auto late = measure_grid({{sizes}, 0.03, [&] { return ++asked > 2; }}, kink);
+  REQUIRE(late.ok());
+  CHECK(late->stopped);
+  CHECK(late->points == 3);
+  CHECK_FALSE(measure_grid({{sizes}, 0.03, {}}, [](const auto&) -> Result<double> {
+                return Diagnostic{.message = "broken"};
+              }).ok());
+}
+
+TEST_CASE("groups that stand for a machine") {
+  const auto texts = [](const std::vector<int>& node_of) {
+    std::vector<std::string> out;
+    for (const RankGroup& group : groups_to_measure(node_of)) {
+      std::string& text = out.emplace_back(std::to_string(group.nodes) + ":");
+      for (const int rank : group.members) text += " " + std::to_string(rank);
+    }
+    return out;
+  };
+  CHECK(texts({0}).empty());
+  CHECK(texts({0, 0, 0}) == std::vector<std::string>{"1: 0 1", "1: 0 1 2"});
+  CHECK(texts({0, 1}) == std::vector<std::string>{"2: 0 1"});
+  // three nodes, the last one with a rank less
+  CHECK(texts({0, 0, 1, 1, 2}) ==
+        std::vector<std::string>{"1: 0 1", "2: 0 2", "2: 0 1 2 3", "3: 0 2 4"});
+}
+
+TEST_CASE("storage behind a folder") {
+  StorageBench bench(P_tmpdir, "test");
+  CHECK(bench.write((1 << 20) + 3).ok());
+  CHECK(bench.read((1 << 20) + 3).ok());
+  CHECK_FALSE(bench.read(1 << 21).ok());
+  CHECK_FALSE(StorageBench("/nonexistent", "test").write(1).ok());
+  CHECK(storage_sizes(0) == std::vector<double>{1 << 20});
+  CHECK(storage_sizes(1e9).back() == 1 << 28);
+}
+
 TEST_CASE("a coarse profile of this computer is written and read back") {
   const auto profile = profile_cpu({.ranks = {1, 2},
                                     .seconds_per_point = 1e-5,
@@ -50,6 +119,7 @@ TEST_CASE("a coarse profile of this computer is written and read back") {
   if (!profile.ok()) FAIL(render(profile.error()));
   REQUIRE(profile->tables.size() == 2);
   CHECK(profile->of(1).kernels.count("all-reduce") == 0);
+  CHECK(profile->of(1).kernels.count("storage-read") == 1);
   CHECK(profile->of(8).ranks == 2);
   const std::string path = std::string(P_tmpdir) + "/meshplan-cpu-profile-test.yaml";
   REQUIRE(write_file(path, to_yaml(*profile)).ok());
@@ -103,16 +173,43 @@ TEST_CASE("two profiles, kernel by kernel") {
 }
 
 TEST_CASE("ranks as launchers tell them") {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}) unsetenv(name);
-  setenv("RANK", "3", 1);
-  CHECK(launched_rank().rank == 3);
-  setenv("SLURM_PROCID", "5", 1);  // before torchrun's
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "RANK"}) unsetenv(name);
+  setenv("SLURM_PROCID", "5", 1);
   CHECK(launched_rank().rank == 5);
-  setenv("SLURM_PROCID", "5x", 1);  // no number: not told
+  setenv("RANK", "3", 1);  // of a torchrun that srun started
   CHECK(launched_rank().rank == 3);
+  setenv("RANK", "3x", 1);  // no number: not told
+  CHECK(launched_rank().rank == 5);
   unsetenv("SLURM_PROCID");
   unsetenv("RANK");
   CHECK(launched_rank().rank == -1);
+}
+
+TEST_CASE("where ranks meet without MPI") {
+  const auto place = [](const char* rank, const char* port, const char* agent) {
+    setenv("RANK", rank, 1);
+    setenv("WORLD_SIZE", "4", 1);
+    setenv("MASTER_ADDR", "node0", 1);
+    setenv("MASTER_PORT", port, 1);
+    setenv("TORCHELASTIC_USE_AGENT_STORE", agent, 1);
+    auto found = tcp_place_from_environment();
+    for (const char* name :
+         {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_USE_AGENT_STORE"}) {
+      unsetenv(name);
+    }
+    return found;
+  };
+  const auto found = place("2", "29500", "False");
+  REQUIRE(found.ok());
+  REQUIRE(found->has_value());
+  CHECK((*found)->rank == 2);
+  CHECK((*found)->size == 4);
+  CHECK((*found)->address == "node0");
+  CHECK((*found)->port == 29500);
+  CHECK((*place("2", "29500", "True"))->port == 29501);  // torchrun itself listens there
+  CHECK_FALSE(place("4", "29500", "False").ok());
+  CHECK_FALSE(place("2", "port", "False").ok());
+  CHECK_FALSE(tcp_place_from_environment()->has_value());
 }
 
 }  // namespace

@@ -32,6 +32,7 @@ TEST_CASE("every trainer of the published runs is bundled, and each file names i
                          "torchtitan",
                          "torchtune",
                          "meshplan",
+                         "meshplan-gpu",
                          "nemo-2024",
                          "nemo-launcher-2024",
                          "mlperf-megatron-v3.0",

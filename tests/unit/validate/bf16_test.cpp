@@ -5,6 +5,7 @@
 
 #include "tests/unit/catch.hpp"
 #include "tests/unit/validate/parity.hpp"
+#include "validate/execute/eight_bit.hpp"
 
 namespace meshplan {
 namespace {
@@ -45,6 +46,63 @@ TEST_CASE("bf16 on one rank follows fp32 within half a percent over 20 steps") {
   Plan plan = bf16_plan();
   plan.gradient = DType::bf16;
   check(plan);
+}
+
+/// e4m3 keeps 4 bits: 2^-5 = 3 % of rounding in each operand of a product.
+void check_fp8(Plan plan, const Trainer& trainer = test::fp32_trainer()) {
+  plan.compute = DType::fp8;
+  INFO(to_text(plan));
+  const Result<Comparison> result = test::compare(test::small_llama(), plan, trainer, options(20));
+  if (!result.ok()) FAIL(render(result.error()));
+  INFO(result->note << " worst " << result->worst);
+  CHECK(result->loss < 1e-2);
+  CHECK(result->loss > 1e-6);
+  CHECK(result->gradients < 0.3);
+  CHECK(result->gradients > 2e-2);  // it is not the bf16 run
+  CHECK(result->later_losses < 2e-2);
+  CHECK(result->ledger);
+  CHECK(result->memory);
+}
+
+TEST_CASE("8-bit products under every axis") {
+  check_fp8({});
+  Trainer trainer = test::fp32_trainer();
+  trainer.fp8_inputs_kept = false;
+  check_fp8({}, trainer);
+  Plan plan;
+  plan.tp = plan.pp = 2;
+  plan.sequence_parallel = false;
+  check_fp8(plan);
+  plan = {};
+  plan.cp = plan.dp_shard = 2;
+  plan.zero = 3;
+  plan.recompute = Recompute::full;
+  check_fp8(plan);
+}
+
+TEST_CASE("8-bit products of two data-parallel ranks are those of one") {
+  Plan plan;
+  plan.compute = DType::fp8;
+  const auto one = test::run(test::small_llama(), plan, test::fp32_trainer(), options(1));
+  plan.dp_shard = 2;
+  const auto two = test::run(test::small_llama(), plan, test::fp32_trainer(), options(1));
+  REQUIRE(one.ok());
+  REQUIRE(two.ok());
+  CHECK(two->steps[0].loss == Approx(one->steps[0].loss).epsilon(1e-9));
+  CHECK(two->steps[0].gradient_norm == Approx(one->steps[0].gradient_norm).epsilon(1e-5));
+}
+
+TEST_CASE("8-bit products that are refused, with the reason") {
+  Plan plan;
+  plan.compute = DType::fp8;
+  plan.tp = 2;
+  const auto refused = test::run(test::small_llama(), plan, test::fp32_trainer(), options(1));
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().message.find("8-bit products under sequence parallelism") !=
+        std::string::npos);
+  CHECK(no_fp8(90).empty());
+  CHECK(no_fp8(89).empty());
+  CHECK(no_fp8(80) == "8-bit products on a GPU of compute capability 8.0: they take 8.9");
 }
 
 TEST_CASE("bf16 under every axis") {

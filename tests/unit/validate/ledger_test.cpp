@@ -21,11 +21,12 @@ struct Line {
 };
 
 void check(const Plan& plan, const std::vector<Line>& expected, size_t rank = 0,
-           const Model& model = test::small_llama()) {
+           const Model& model = test::small_llama(),
+           const Trainer& trainer = test::fp32_trainer()) {
   INFO(to_text(plan));
   RunOptions options;
   options.routing_group = 4;
-  const Result<RunReport> report = test::run(model, plan, test::fp32_trainer(), options);
+  const Result<RunReport> report = test::run(model, plan, trainer, options);
   if (!report.ok()) FAIL(render(report.error()));
   Ledger counted = report->ranks[rank].ledger;
   for (const Line& line : expected) {
@@ -76,6 +77,23 @@ TEST_CASE("ledger by hand: tensor parallelism") {
   plan.sequence_parallel = false;
   check(plan,
         {{"tp", Transfer::all_reduce, 8 * (4 * 4 + 2 + 2), 8 * (18 * kActivation + 3 * 32 * 4)}});
+}
+
+TEST_CASE("ledger by hand: tensor parallelism in pieces") {
+  Plan plan = test::fp32_plan();
+  plan.tp = 4;
+  Trainer trainer = test::fp32_trainer();
+  trainer.tp_overlap = TpOverlap::ring;
+  // Of the transfers above those next to their product go in pieces, one to each of 3 ranks: per
+  // sequence and layer 2 gathers and 2 reduce-scatters forward, 2 of each backward; 1 gather and 1
+  // reduce-scatter of the head. Left whole: 2 gathers again a layer and the head's, and both ends
+  // of the embedding.
+  check(plan,
+        {{"tp", Transfer::all_to_all, 8 * (4 * 8 + 2) * 3, 8 * 34 * 3 * kActivation / 4},
+         {"tp", Transfer::all_gather, 8 * (4 * 2 + 2), 8 * 10 * kActivation},
+         {"tp", Transfer::reduce_scatter, 8, 8 * kActivation},
+         {"tp", Transfer::all_reduce, 8 * 2 + 5, 8 * 3 * 32 * 4 + 4 * (4 * 64 + 32)}},
+        0, test::small_llama(), trainer);
 }
 
 TEST_CASE("ledger by hand: pipeline") {

@@ -53,6 +53,41 @@ TEST_CASE("tensor parallelism, with and without sequences") {
   }
 }
 
+TEST_CASE("tensor parallelism beside other operations, whole and in pieces") {
+  for (const TpOverlap overlap : {TpOverlap::bulk, TpOverlap::ring}) {
+    Trainer trainer = test::fp32_trainer();
+    trainer.tp_overlap = overlap;
+    for (const int tp : {2, 4}) {
+      for (const bool sp : {true, false}) {
+        Plan plan = fp32_plan();
+        plan.tp = tp;
+        plan.sequence_parallel = sp;
+        check(plan, test::small_llama(), trainer);
+        plan.recompute = Recompute::full;
+        check(plan, test::small_llama(), trainer);
+      }
+    }
+    Plan plan = fp32_plan();
+    plan.tp = plan.cp = plan.pp = plan.dp_shard = 2;
+    plan.cp_kind = ContextParallel::ring;
+    plan.zero = 3;
+    plan.schedule = ScheduleKind::zb_h1;
+    check(plan, test::small_llama(), trainer);
+  }
+}
+
+TEST_CASE("nothing beside anything") {
+  Trainer trainer = test::fp32_trainer();
+  trainer.overlap_cp = trainer.overlap_grad_reduce = trainer.overlap_p2p = false;
+  trainer.fsdp_prefetch = 0;
+  Plan plan = fp32_plan();
+  plan.tp = plan.cp = plan.pp = plan.dp_shard = 2;
+  for (const int zero : {0, 3}) {
+    plan.zero = zero;
+    check(plan, test::small_llama(), trainer);
+  }
+}
+
 TEST_CASE("data parallelism and its sharding") {
   for (const int zero : {0, 1, 2, 3}) {
     for (const int replicate : {1, 2}) {
