@@ -102,14 +102,15 @@ std::vector<CpuWork> cpu_update(double elements) {
   return {stream("zero", elements), stream("squared-norm", elements), stream("adamw", elements)};
 }
 
-std::vector<CpuWork> cpu_bucket(const BucketStep& b, double table_bytes) {
+std::vector<CpuWork> cpu_bucket(const BucketStep& b, const GraphScale& scale) {
   const auto edges = static_cast<double>(b.edges), d = static_cast<double>(b.dimension),
              sides = static_cast<double>(b.sides), n = static_cast<double>(b.negatives());
   const auto c = static_cast<double>(std::max<int64_t>(1, std::min(b.chunk, b.batch)));
   const double rows = edges * (2 + sides * static_cast<double>(b.uniform) / c);
   std::vector<CpuWork> out = {{"edge-chunk", {c, n / c, d}, 6 * n * d * sides * edges},
-                              {"row-gather", {table_bytes, d}, rows * d * 4},
-                              {"row-step", {table_bytes, d}, rows * d * 4}};
+                              {"edge-draw", {scale.edges}, edges},
+                              {"row-gather", {scale.table_bytes, d}, rows * d * 4},
+                              {"row-step", {scale.table_bytes, d}, rows * d * 4}};
   const auto parameters = static_cast<double>(b.parameters);
   if (b.parameters > 0)
     out.push_back({"operator-step", {std::min(parameters, d)}, parameters * edges});

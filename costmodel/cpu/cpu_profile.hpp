@@ -31,10 +31,15 @@ CpuWork cpu_message(double bytes);
 /// Per element of a rank: zeroing gradients, squared norm and AdamW at the end of a step.
 std::vector<CpuWork> cpu_update(double elements);
 
+/// What decides how far away a row or an edge is.
+struct GraphScale {
+  double table_bytes = 1;  ///< of the tables that rows are drawn from
+  double edges = 1;        ///< that batches are cut from
+};
 /// Training of a bucket on one thread: chunks by (chunk, candidates / chunk, dimension) per FLOP of
-/// their products; rows gathered and stepped by (bytes of the tables that they are drawn from,
-/// dimension) per byte; operators stepped by their size per value.
-std::vector<CpuWork> cpu_bucket(const BucketStep& bucket, double table_bytes);
+/// their products; edges drawn by their number per edge; rows gathered and stepped by (bytes of the
+/// tables, dimension) per byte; operators stepped by their size per value.
+std::vector<CpuWork> cpu_bucket(const BucketStep& bucket, const GraphScale& scale);
 
 struct CpuTables {
   int ranks = 1;

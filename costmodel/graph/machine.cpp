@@ -97,14 +97,16 @@ Result<GraphMachine> machine_of(const CpuProfile& profile) {
   out.is_cpu = true;
   out.source = {profile.source};
   for (const CpuWork& work : cpu_bucket(
-           {.edges = 1, .batch = 1, .chunk = 1, .uniform = 1, .dimension = 1, .parameters = 1}, 1))
+           {.edges = 1, .batch = 1, .chunk = 1, .uniform = 1, .dimension = 1, .parameters = 1}, {}))
     if (const auto priced = profile.of(1).seconds(work); !priced.ok()) return priced.error();
   out.pricer = [profile](const Workload& w, const GraphPlan& plan) -> Result<Pricer> {
     const CpuTables& tables = profile.of(plan.ranks * plan.threads);
     const auto threads = static_cast<double>(plan.threads);
     const int64_t held = std::min(plan.resident, plan.partitions);
-    const auto table_bytes = static_cast<double>(held * bytes_of_partition(w, 0, plan.partitions) +
-                                                 bytes_unpartitioned(w, plan.partitions));
+    const int64_t bytes =
+        held * bytes_of_partition(w, 0, plan.partitions) + bytes_unpartitioned(w, plan.partitions);
+    const GraphScale scale{static_cast<double>(std::max<int64_t>(1, bytes)),
+                           static_cast<double>(std::max<int64_t>(1, w.edges))};
     const auto seconds = [tables](const CpuWork& work) {
       const auto time = tables.seconds(work);
       return time.ok() ? time.value() : 0;
@@ -112,7 +114,7 @@ Result<GraphMachine> machine_of(const CpuProfile& profile) {
     return Pricer([=](const Op& op) {
       OpTime time;
       if (const auto* bucket = std::get_if<BucketStep>(&op.body)) {
-        const std::vector<CpuWork> works = cpu_bucket(*bucket, std::max(1.0, table_bytes));
+        const std::vector<CpuWork> works = cpu_bucket(*bucket, scale);
         time.products_s = seconds(works.front()) / threads;
         for (size_t i = 1; i < works.size(); ++i) time.rest_s += seconds(works[i]) / threads;
       } else {

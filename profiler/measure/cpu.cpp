@@ -243,6 +243,13 @@ class CpuBench {
                             return std::function<Status()>();
                           return bench.chunk(whole(s[0]), whole(s[0] * s[1]), whole(s[2]));
                         }));
+    MESHPLAN_CHECK(grid(
+        "edge-draw", {{1 << 16, 1 << 20, 1 << 24}},
+        [](const std::vector<double>&) { return static_cast<double>(GraphBench::kRows); },
+        [&](const std::vector<double>& s) {
+          return s[0] > 1 << 16 && s[0] > 2 * options_.largest_elements ? std::function<Status()>()
+                                                                        : bench.edges(whole(s[0]));
+        }));
     // Rows of a table in the caches, and beyond them.
     const Axis tables = {1 << 20, 1 << 23, 1 << 25, 1 << 27, 1 << 29}, cols = {32, 100, 400};
     const auto row_bytes = [](const std::vector<double>& s) {

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <new>
 
+#include "profiler/kernels/graph_random.hpp"
 #include "profiler/kernels/graph_rows.hpp"
 #include "profiler/storage/row_file.hpp"
 
@@ -14,7 +15,6 @@ namespace meshplan {
 namespace {
 
 constexpr int64_t kRelations = 200;
-constexpr int64_t kDraws = 64 * GraphBench::kRows;
 constexpr size_t kPage = size_t{2} << 20;
 constexpr size_t kRowsAhead = 3;  // as the trainer reads ahead
 
@@ -23,13 +23,11 @@ void fill(std::vector<float>& values, int64_t count) {
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 97) * 1e-3F;
 }
 
-void draw(std::vector<int32_t>& ids, int64_t count, int64_t rows, uint64_t seed) {
-  ids.resize(static_cast<size_t>(count));
-  uint64_t state = seed;
-  for (int32_t& id : ids) {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    id = static_cast<int32_t>((state >> 33) % static_cast<uint64_t>(rows));
-  }
+void draw(std::vector<int32_t>& ids, int64_t count, int64_t below_this, uint64_t key) {
+  ids.clear();
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(static_cast<int32_t>(
+        graph::below(graph::mix64(key + static_cast<uint64_t>(i)), below_this)));
 }
 
 }  // namespace
@@ -59,12 +57,12 @@ void GraphBench::make_table(int64_t bytes, int64_t cols) {
   head_.assign(static_cast<size_t>(rows), -1);
   fill(x_, kRows * cols);
   fill(gradient_, kBatchRows * cols);
-  draw(draws_, kDraws, rows, 1);
 }
 
-const int32_t* GraphBench::next_rows() {
-  next_ = (next_ + kRows) % kDraws;
-  return draws_.data() + next_;
+/// Other rows every time, so that no cache remembers them.
+void GraphBench::draw_rows() {
+  draw(ids_, kRows, static_cast<int64_t>(head_.size()), next_);
+  next_ += kRows;
 }
 
 float* GraphBench::next_gradient(int64_t rows, int64_t cols) {
@@ -75,15 +73,15 @@ float* GraphBench::next_gradient(int64_t rows, int64_t cols) {
 }
 
 /// Touches of equal rows are chained, their gradients summed, the row stepped.
-void GraphBench::step_rows(const int32_t* ids) {
+void GraphBench::step_rows() {
   rows_.clear();
   float* gradient = next_gradient(kRows, cols_);
   next_touch_.assign(static_cast<size_t>(kRows), -1);
   for (int32_t i = kRows; i-- > 0;) {
-    int32_t& head = head_[static_cast<size_t>(ids[i])];
+    int32_t& head = head_[static_cast<size_t>(ids_[static_cast<size_t>(i)])];
     if (head < 0) {
       head = static_cast<int32_t>(rows_.size());
-      rows_.emplace_back(ids[i], i);
+      rows_.emplace_back(ids_[static_cast<size_t>(i)], i);
     } else {
       auto& row = rows_[static_cast<size_t>(head)];
       next_touch_[static_cast<size_t>(i)] = row.second;
@@ -129,13 +127,30 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
   };
 }
 
+std::function<Status()> GraphBench::edges(int64_t count) {
+  draw(relations_, count, kRelations, 1);
+  draw(ends_, 2 * count, count, 2);
+  return [=, this]() -> Status {
+    const graph::Permutation order(count, next_);
+    ids_.clear();
+    for (int64_t i = 0; i < kRows; ++i) {
+      const auto at = static_cast<size_t>(order((i + static_cast<int64_t>(next_)) % count));
+      ids_.push_back(ends_[at]);
+      ids_.push_back(ends_[at + static_cast<size_t>(count)]);
+      ids_.push_back(relations_[at]);
+    }
+    next_ += kRows;
+    return Done{};
+  };
+}
+
 std::function<Status()> GraphBench::gather(int64_t bytes, int64_t cols) {
   make_table(bytes, cols);
   from_.resize(static_cast<size_t>(kRows));
   return [=, this]() -> Status {
-    const int32_t* ids = next_rows();
+    draw_rows();
     for (int64_t i = 0; i < kRows; ++i)
-      from_[static_cast<size_t>(i)] = table_.get() + ids[i] * cols;
+      from_[static_cast<size_t>(i)] = table_.get() + ids_[static_cast<size_t>(i)] * cols;
     cpu::gather_rows(from_.data(), kRows, cols, nullptr, x_.data());
     return Done{};
   };
@@ -144,7 +159,8 @@ std::function<Status()> GraphBench::gather(int64_t bytes, int64_t cols) {
 std::function<Status()> GraphBench::step(int64_t bytes, int64_t cols) {
   make_table(bytes, cols);
   return [this]() -> Status {
-    step_rows(next_rows());
+    draw_rows();
+    step_rows();
     return Done{};
   };
 }

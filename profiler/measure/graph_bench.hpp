@@ -22,7 +22,9 @@ class GraphBench {
 
   /// Both sides of `edges` edges, ComplEx with softmax, from gathered rows to their gradients.
   std::function<Status()> chunk(int64_t edges, int64_t candidates, int64_t cols);
-  /// kRows rows of a table of `bytes`, at random, as the candidates of a chunk are read.
+  /// kRows edges in the order of an epoch: their places among `count`, their ends and relations.
+  std::function<Status()> edges(int64_t count);
+  /// kRows rows of a table of `bytes`, drawn and read as the candidates of a chunk are.
   std::function<Status()> gather(int64_t bytes, int64_t cols);
   /// The same, their equal ones merged and each stepped by row-wise Adagrad.
   std::function<Status()> step(int64_t bytes, int64_t cols);
@@ -38,8 +40,8 @@ class GraphBench {
  private:
   /// A table of `bytes` on large pages, and more draws of its rows than the caches remember.
   void make_table(int64_t bytes, int64_t cols);
-  const int32_t* next_rows();
-  void step_rows(const int32_t* ids);
+  void draw_rows();
+  void step_rows();
 
   struct Free {
     void operator()(float* data) const;
@@ -48,10 +50,11 @@ class GraphBench {
   /// Where the next `rows` rows of a batch's gradients are.
   float* next_gradient(int64_t rows, int64_t cols);
 
-  int64_t cols_ = 0, table_bytes_ = 0, next_ = 0, next_row_ = 0;
+  int64_t cols_ = 0, table_bytes_ = 0, next_row_ = 0;
+  uint64_t next_ = 0;
   std::unique_ptr<float, Free> table_;
   std::vector<float> sums_, x_, y_, gradient_, dx_, dy_, operators_, drhs_, dlhs_, partition_;
-  std::vector<int32_t> draws_, relations_, head_, next_touch_;
+  std::vector<int32_t> ids_, ends_, relations_, head_, next_touch_;
   std::vector<const float*> from_;
   std::vector<std::pair<int32_t, int32_t>> rows_;  ///< row, its first touch
   cpu::ChunkSpace space_;

@@ -3,8 +3,8 @@
 """Time and peak memory of training passes of generated graphs on this computer, predicted and measured:
 settings of dimension, negatives, partitions, resident partitions, threads and ranks. The prediction
 is made of times of kernels (meshplan profile --only-graphs), which are measured in turns with the runs,
-some rounds of both; of both the shortest counts, since what else the computer does only ever adds to
-it. Bytes that are swapped and sent must be those of the plan.
+some rounds of both, since what else a computer does slows both; a round counts the shortest of three passes,
+and figures are means over the rounds. Bytes that are swapped and sent must be those of the plan.
 
 usage: graph_times.py MESHPLAN [rounds]
 """
@@ -100,7 +100,7 @@ def main():
                                                    "--checkpoints", f"{folder}/state", "--json"] + flags.split()))
                 for name, part, key in (("time", "pass_time", "measured_s"), ("guess", "pass_time", "predicted_s"),
                                         ("bytes", "memory", "measured_bytes"), ("bytes_guess", "memory", "predicted_bytes")):
-                    kept[name] = min(kept.get(name, float("inf")), run[part][key] or float("nan"))
+                    kept[name] = kept.get(name, 0) + (run[part][key] or float("nan")) / rounds
                 kept["exact"] = kept.get("exact", True) and run["traffic_equal"]
                 kept["moved"] = sum(run["expected_traffic"][k] for k in ("loaded_bytes", "stored_bytes", "sent_bytes"))
     print("   D  negatives  edges    plan                                                  "

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
+#include "profiler/kernels/graph_random.hpp"
 #include "profiler/kernels/graph_rows.hpp"
-#include "validate/embedding/random.hpp"
 
 namespace meshplan::graph {
 namespace {

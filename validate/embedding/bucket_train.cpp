@@ -6,7 +6,7 @@
 #include <map>
 #include <thread>
 
-#include "validate/embedding/random.hpp"
+#include "profiler/kernels/graph_random.hpp"
 
 namespace meshplan::graph {
 namespace {

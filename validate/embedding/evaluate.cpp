@@ -5,11 +5,11 @@
 #include <unordered_map>
 
 #include "profiler/kernels/graph_operator.hpp"
+#include "profiler/kernels/graph_random.hpp"
 #include "profiler/kernels/graph_rows.hpp"
 #include "profiler/kernels/graph_scores.hpp"
 #include "profiler/kernels/workers.hpp"
 #include "topologies/base/nearest.hpp"
-#include "validate/embedding/random.hpp"
 
 namespace meshplan::graph {
 namespace {

@@ -8,10 +8,10 @@
 #include <numeric>
 #include <thread>
 
+#include "profiler/kernels/graph_random.hpp"
 #include "validate/embedding/features.hpp"
 #include "validate/embedding/mapped_file.hpp"
 #include "validate/embedding/parse_edges.hpp"
-#include "validate/embedding/random.hpp"
 
 namespace meshplan::graph {
 namespace {

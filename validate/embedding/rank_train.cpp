@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "validate/embedding/random.hpp"
+#include "profiler/kernels/graph_random.hpp"
 
 namespace meshplan::graph {
 namespace {

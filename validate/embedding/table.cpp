@@ -7,8 +7,8 @@
 #include <new>
 
 #include "profiler/kernels/graph_operator.hpp"
+#include "profiler/kernels/graph_random.hpp"
 #include "profiler/kernels/workers.hpp"
-#include "validate/embedding/random.hpp"
 
 namespace meshplan::graph {
 

@@ -9,8 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "profiler/kernels/graph_random.hpp"
 #include "tests/unit/catch.hpp"
-#include "validate/embedding/random.hpp"
 #include "validate/embedding/run.hpp"
 
 namespace meshplan::graph {
