@@ -49,6 +49,7 @@ std::vector<Group> groups_of(const Workload& w, const Edges& edges,
       at = end;
     }
   std::vector<Group> out;
+  out.reserve(by_relation.size());
   for (auto& [relation, group] : by_relation) out.push_back(std::move(group));
   return out;
 }

@@ -181,6 +181,7 @@ Result<PassReport> RankTrainer::pass(int64_t version) {
   const GraphPlan& plan = s_.program->plan;
   if (plan.ranks > 1 && all_ == nullptr) {
     std::vector<int> everyone;
+    everyone.reserve(static_cast<size_t>(plan.ranks));
     for (int r = 0; r < plan.ranks; ++r) everyone.push_back(r);
     MESHPLAN_TRY(all_, world_.group(everyone, "partitions"));
     for (const ParameterTable* table : parameters_.all()) {
