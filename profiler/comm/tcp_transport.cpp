@@ -104,8 +104,8 @@ class TcpRouter {
       links_[from] = std::move(link);
       ++come;
     }
-    for (size_t rank = 0; rank < links_.size(); ++rank) {
-      links_[rank]->write({.kind = TcpHeader::go}, nullptr);
+    for (const auto& link : links_) link->write({.kind = TcpHeader::go}, nullptr);
+    for (size_t rank = 0; rank < links_.size(); ++rank) {  // nothing comes before the first frame
       threads_.emplace_back([this, rank] { carry(rank); });
     }
     return Done{};
@@ -134,6 +134,11 @@ class TcpRouter {
       link->write({.kind = TcpHeader::stop, .payload = static_cast<int64_t>(reason.size())},
                   reason.data());
     }
+    const std::string last = "\n" + reason;  // rank 0 does not wait for what will not come
+    links_[0]->write({.kind = TcpHeader::goodbye,
+                      .from = static_cast<int32_t>(rank),
+                      .payload = static_cast<int64_t>(last.size())},
+                     last.data());
   }
 
   tcp::acceptor acceptor_;

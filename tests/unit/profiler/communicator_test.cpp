@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
 #include <atomic>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <stdexcept>
 #include <thread>
 
-#include "profiler/comm/tcp_world.hpp"
+#include "profiler/comm/tcp_transport.hpp"
 #include "profiler/comm/thread_world.hpp"
 #include "tests/unit/catch.hpp"
 #include "tests/unit/profiler/communicator_suite.hpp"
@@ -85,6 +83,12 @@ TEST_CASE("tcp: a rank that fails, differs or does not come ends the run") {
   CHECK(has(failed[0], "disk is full"));
   CHECK(has(failed[0], "rank 2"));
   CHECK(has(failed[1], "rank 2 failed"));
+  const auto thrown = over_tcp(2, 60, [](World& world) -> Status {
+    MESHPLAN_TRY(const Comm comm, world.group({0, 1}, "dp"));
+    if (world.rank() == 1) throw std::runtime_error("out of luck");
+    return comm->barrier();
+  });
+  CHECK(has(thrown[0], "out of luck"));
   const auto differs = over_tcp(2, 60, [](World& world) -> Status {
     MESHPLAN_TRY(const Comm comm, world.group({0, 1}, "dp"));
     float x = 1;
