@@ -80,6 +80,9 @@ int profile_device(const Arguments& arguments) {
       ->check(CLI::PositiveNumber);
   app.add_option("--folder", options.folder, "whose storage is measured; else the temporary one");
   app.add_flag("--coarse", coarse, "small sizes only, in a second: to try things out");
+  app.add_flag(
+      "--median", options.median,
+      "of a CPU: the median of five timings, not the shortest; for one that does more than this");
   app.add_flag("--only-graphs", options.only_graphs, "of a CPU: what graph workloads use");
   app.add_flag("--quick", gpu.quick, "of a GPU: a coarse grid");
   app.add_option("--budget-seconds", budget_s,

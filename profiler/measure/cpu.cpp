@@ -382,7 +382,8 @@ Result<CpuProfile> profile_cpu(const CpuProfileOptions& options, World* launched
   profile.source = "meshplan profile --device cpu, " + today();
   const auto rank = [&](World& world) -> Status {
     MESHPLAN_TRY(const std::vector<int> node_of, nodes_of_ranks(world));
-    MESHPLAN_TRY(Stopwatch watch, Stopwatch::make(world, options.seconds_per_point));
+    MESHPLAN_TRY(Stopwatch watch,
+                 Stopwatch::make(world, options.seconds_per_point, options.median));
     CpuBench bench(std::move(watch), options, world.rank() == 0);
     MESHPLAN_TRY(CpuTables mine, bench.run());
     if (world.rank() != 0) return Done{};

@@ -16,6 +16,7 @@ struct CpuProfileOptions {
   double seconds_per_point = 0.02;    ///< of measuring
   double largest_flops = 4e9;         ///< products beyond are left out
   double largest_elements = 1 << 23;  ///< the same of kernels that stream, of collectives in fp32
+  bool median = false;                ///< of five timings, not the shortest
   bool only_graphs = false;           ///< leave out what graph workloads do not use
   double tolerance = 0;               ///< of interpolation between sizes; 0: all sizes are measured
   double budget_s = 0;                ///< no point is begun after so long; 0: none is left out

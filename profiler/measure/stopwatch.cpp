@@ -15,13 +15,14 @@ double now() {
 
 }  // namespace
 
-Result<Stopwatch> Stopwatch::make(World& world, double seconds_per_point) {
+Result<Stopwatch> Stopwatch::make(World& world, double seconds_per_point, bool median) {
   std::vector<int> members;
   for (int r = 0; r < world.size(); ++r) members.push_back(r);
   MESHPLAN_TRY(std::unique_ptr<Communicator> group, world.group(members, "stopwatch"));
   Stopwatch watch;
   watch.group_ = std::move(group);
   watch.seconds_per_point_ = seconds_per_point;
+  watch.median_ = median;
   return watch;
 }
 
@@ -42,7 +43,8 @@ Result<double> Stopwatch::time(const std::function<Status()>& work) {
     for (int64_t i = 0; i < calls; ++i) MESHPLAN_CHECK(work());
     batch = (now() - begin) / static_cast<double>(calls);
   }
-  double seconds = *std::min_element(batches.begin(), batches.end());
+  std::sort(batches.begin(), batches.end());
+  double seconds = batches[median_ ? kBatches / 2 : 0];
   MESHPLAN_CHECK(group_->all_reduce(&seconds, 1));
   return seconds / group_->size();
 }

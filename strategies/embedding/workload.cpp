@@ -76,6 +76,13 @@ Status read_data(MapReader& top, const std::string& file, Workload& w) {
   w.data.train = files("train");
   w.data.valid = files("valid");
   w.data.test = files("test");
+  for (const std::vector<std::string>* each : {&w.data.train, &w.data.valid, &w.data.test})
+    for (const std::string& path : *each)
+      if (path.ends_with(".parquet"))
+        return Diagnostic{.kind = ErrorKind::missing,
+                          .message = "Parquet is not read: Debian has no library for it",
+                          .where = path,
+                          .hint = "TSV or CSV, for instance by pyarrow or DuckDB"};
   const auto column = [&](const char* key, int fallback) {
     const int64_t value = data.integer(key, fallback);
     if (value < -1 || value > 1000) data.problem(key, "a column is a number from 0");

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time and peak memory of training passes of generated graphs on this computer, predicted and measured:
 settings of dimension, negatives, partitions, resident partitions, threads and ranks. The prediction
-is made of times of kernels (meshplan profile --only-graphs), which are measured in turns with the runs,
-some rounds of both, since what else a computer does slows both; a round counts the shortest of three passes,
-and figures are means over the rounds. Bytes that are swapped and sent must be those of the plan.
+is made of times of kernels (meshplan profile --only-graphs --median), which are measured in turns with the
+runs, some rounds of both, since what else a computer does slows both: a pass is long, and the shortest of three counts;
+kernels are short, and the median of their timings counts; figures are means over the rounds. Bytes that are swapped and sent must be those of the plan.
 
 usage: graph_times.py MESHPLAN [rounds]
 """
@@ -91,7 +91,7 @@ def main():
         for turn in range(rounds):
             print(f"round {turn + 1} of {rounds}", file=sys.stderr)
             profile = f"{folder}/cpu.yaml"
-            meshplan(binary, ["profile", "--device", "cpu", "--only-graphs", "--folder", folder, "--out", profile])
+            meshplan(binary, ["profile", "--device", "cpu", "--only-graphs", "--median", "--folder", folder, "--out", profile])
             for kept, (dimension, batch, uniform, edges, flags) in zip(best, SETTINGS):
                 workload = f"{folder}/graph.yaml"
                 with open(workload, "w") as out:

@@ -52,6 +52,10 @@ TEST_CASE("what a workload file can't mean is refused with its key") {
   std::string typo = kText;
   typo.replace(typo.find("loss: softmax"), 13, "loss: softmux");
   CHECK(!parse_workload(typo, "typo.yaml").ok());
+  const auto parquet =
+      parse_workload(std::string(kText) + "data: {train: [edges.parquet]}\n", "p.yaml");
+  REQUIRE(!parquet.ok());
+  CHECK(parquet.error().kind == ErrorKind::missing);
 }
 
 TEST_CASE("BETA loads what Marius' formula says") {
