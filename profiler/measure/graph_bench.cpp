@@ -108,7 +108,8 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
   fill(operators_, kRelations * cols);
   for (auto* values : {&x_, &y_}) fill(*values, candidates * cols);
   fill(gradient_, std::max(kBatchRows, 2 * candidates) * cols);
-  for (auto* values : {&drhs_, &dlhs_}) fill(*values, edges * cols);
+  const int64_t batch = std::max(kBatchEdges, edges);
+  for (auto* values : {&drhs_, &dlhs_}) fill(*values, batch * cols);
   draw(relations_, edges, kRelations, 3);
   const cpu::ChunkModel model{
       .op = graph::Operator::complex_diagonal, .cols = cols, .dynamic = true};
@@ -121,8 +122,10 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
     chunk.rhs_params = chunk.lhs_params = operators_.data();
     chunk.relations = relations_.data();
     float* dx = next_gradient(2 * candidates, cols);
+    next_edge_ = next_edge_ + 2 * edges > batch ? 0 : next_edge_ + edges;
     cpu::chunk_gradient(model, chunk, space_,
-                        {dx, dx + candidates * cols, drhs_.data(), dlhs_.data()});
+                        {dx, dx + candidates * cols, drhs_.data() + next_edge_ * cols,
+                         dlhs_.data() + next_edge_ * cols});
     return Done{};
   };
 }

@@ -31,8 +31,8 @@ class GraphBench {
   /// Gradients of kRows edges' operators of `cols` values, summed by relation and stepped.
   std::function<Status()> operators(int64_t cols);
   static constexpr int64_t kRows = 2048;
-  static constexpr int64_t kBatchRows =
-      4 * kRows;  ///< gradients of a batch, beyond the near caches
+  static constexpr int64_t kBatchRows = 4 * kRows;  ///< gradients of a batch, not in near caches
+  static constexpr int64_t kBatchEdges = 1000;      ///< the same of its edges' operators
   std::function<Status()> store(int64_t bytes);
   /// Of what a store of as many bytes has left.
   std::function<Status()> load(int64_t bytes);
@@ -50,7 +50,7 @@ class GraphBench {
   /// Where the next `rows` rows of a batch's gradients are.
   float* next_gradient(int64_t rows, int64_t cols);
 
-  int64_t cols_ = 0, table_bytes_ = 0, next_row_ = 0;
+  int64_t cols_ = 0, table_bytes_ = 0, next_row_ = 0, next_edge_ = 0;
   uint64_t next_ = 0;
   std::unique_ptr<float, Free> table_;
   std::vector<float> sums_, x_, y_, gradient_, dx_, dy_, operators_, drhs_, dlhs_, partition_;
