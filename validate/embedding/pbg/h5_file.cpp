@@ -33,6 +33,13 @@ std::string words(const std::vector<int64_t>& shape) {
 /// Errors come back as codes; the library is not to print them.
 void be_quiet() { H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr); }
 
+/// What failed is said by our own errors; the library keeps its own, with copies of texts, per
+/// thread.
+Diagnostic failed(const char* message, const std::string& path, const std::string& value = "") {
+  H5Eclear2(H5E_DEFAULT);
+  return {.kind = ErrorKind::input, .message = message, .where = path, .value = value};
+}
+
 Id open_object(hid_t file, const std::string& name) {
   return {H5Oopen(file, name.c_str(), H5P_DEFAULT), H5Oclose};
 }
@@ -52,25 +59,20 @@ struct H5File::Handle {
 bool H5File::available() { return true; }
 
 Diagnostic H5File::error(const char* message, const std::string& name) const {
-  return {.kind = ErrorKind::input, .message = message, .where = path_, .value = name};
+  return failed(message, path_, name);
 }
 
 Result<H5File> H5File::create(const std::string& path) {
   be_quiet();
   const hid_t id = H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-  if (id < 0)
-    return Diagnostic{
-        .kind = ErrorKind::input, .message = "cannot write the HDF5 file", .where = path};
+  if (id < 0) return failed("cannot write the HDF5 file", path);
   return H5File(path, std::make_shared<Handle>(id));
 }
 
 Result<H5File> H5File::open(const std::string& path) {
   be_quiet();
   const hid_t id = H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT);
-  if (id < 0)
-    return Diagnostic{.kind = ErrorKind::input,
-                      .message = "there is no such HDF5 file, or it is damaged",
-                      .where = path};
+  if (id < 0) return failed("there is no such HDF5 file, or it is damaged", path);
   return H5File(path, std::make_shared<Handle>(id));
 }
 
@@ -156,8 +158,7 @@ Status H5File::close() {
   const hid_t id = file_->id;
   file_->id = -1;
   if (H5Fclose(id) >= 0) return Done{};
-  return Diagnostic{
-      .kind = ErrorKind::input, .message = "cannot write the HDF5 file", .where = path_};
+  return failed("cannot write the HDF5 file", path_);
 }
 
 }  // namespace meshplan::graph
