@@ -25,6 +25,7 @@ int run_compare(const Arguments& arguments);
 int run_validate(const Arguments& arguments);
 int run_validate_run(const Arguments& arguments);
 int run_validate_graph(const Arguments& arguments);
+int run_rank_graph(const Arguments& arguments);  ///< of meshplan-rank
 int run_validate_refit(const Arguments& arguments);
 int run_validate_time(const Arguments& arguments);
 int run_profile(const Arguments& arguments);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// meshplan-rank: one rank of a plan under mpirun or srun. `validate run` for processes.
+// meshplan-rank: one rank of a plan, of a transformer or a graph, under mpirun, srun or torchrun.
+// `validate run` for processes.
 #include <fmt/format.h>
 
 #include <iostream>
@@ -8,6 +9,7 @@
 #include "planner/planfile/planfile.hpp"
 #include "profiler/comm/launched_world.hpp"
 #include "profiler/comm/mpi_world.hpp"
+#include "strategies/embedding/workload.hpp"
 
 namespace meshplan::cli {
 namespace {
@@ -24,7 +26,8 @@ Result<bool> agreed(World& world, bool mine) {
 
 int run_rank(const Arguments& arguments) {
   CLI::App app(
-      "Trains a plan file between processes. Rank 0 reports; what it counts is its own share.\n\n"
+      "Trains a plan file between processes. Rank 0 reports; what it counts is its own share. With "
+      "a\ngraph workload or a plan of one: meshplan-rank GRAPH --help.\n\n"
       "  mpirun -n 8 meshplan-rank plan.yaml --steps 10\n"
       "  torchrun --no-python --nproc-per-node 8 meshplan-rank plan.yaml   # meets at "
       "MASTER_ADDR\n",
@@ -71,6 +74,12 @@ int run_rank(const Arguments& arguments) {
                   false);
     }
   }
+  return code;
+}
+
+int run_any(const Arguments& arguments) {
+  const bool graph = !arguments.empty() && graph::is_workload_file(arguments.front());
+  const int code = graph ? run_rank_graph(arguments) : run_rank(arguments);
   std::cout.flush();
   finish_mpi(code);
   return code;
@@ -80,5 +89,5 @@ int run_rank(const Arguments& arguments) {
 }  // namespace meshplan::cli
 
 int main(int argc, char** argv) {
-  return meshplan::cli::run_rank(meshplan::cli::Arguments(argv + 1, argv + argc));
+  return meshplan::cli::run_any(meshplan::cli::Arguments(argv + 1, argv + argc));
 }

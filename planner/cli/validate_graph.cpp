@@ -8,6 +8,7 @@
 #include "planner/cli/parse.hpp"
 #include "planner/report/format.hpp"
 #include "planner/report/table.hpp"
+#include "profiler/comm/gpu_world.hpp"
 #include "strategies/embedding/plan_file.hpp"
 #include "validate/embedding/run.hpp"
 
@@ -22,7 +23,9 @@ struct GraphFlags {
   int64_t partitions = 0, resident = 0, ranks = 0, threads = 0, epochs = -1, seed = 1,
           candidates = 0, save_every = 1, evaluate_every = 0;
   std::string precision;
+  double timeout_s = 60;
   bool deterministic = false, no_prefetch = false, resume = false, json = false;
+  bool processes = false;  ///< this process is one rank
 };
 
 void add_flags(CLI::App& app, GraphFlags& f) {
@@ -40,6 +43,7 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   add("--threads", f.threads, "of each rank; else the plan's, or 1")->check(CLI::PositiveNumber);
   app.add_flag("--deterministic", f.deterministic,
                "threads share batches: the same bytes with any number of them");
+  add("--timeout", f.timeout_s, "seconds to wait for a rank (60)")->check(CLI::PositiveNumber);
   app.add_flag("--no-prefetch", f.no_prefetch, "partitions move only between buckets");
   add("--precision", f.precision,
       "operands of the scores' products, fp32 or bf16; else the plan's, or fp32");
@@ -64,8 +68,9 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   app.add_flag("--json", f.json, "one JSON document on standard output");
 }
 
-/// The plan of the file, with what the flags say otherwise.
-Result<graph::GraphPlan> plan_from(const GraphFlags& f, const graph::PlannedWorkload& planned) {
+/// The plan of the file, with what the flags say otherwise; as many ranks as processes.
+Result<graph::GraphPlan> plan_from(GraphFlags f, const graph::PlannedWorkload& planned) {
+  if (f.processes && f.ranks == 0 && !planned.plan) f.ranks = launched_rank().size;
   graph::GraphPlan plan = planned.plan.value_or(graph::GraphPlan{.order = graph::Order::beta});
   if (!f.order.empty()) {
     MESHPLAN_TRY(plan.order, graph::order_from(f.order, "--order"));
@@ -85,6 +90,7 @@ Result<graph::GraphPlan> plan_from(const GraphFlags& f, const graph::PlannedWork
 
 Result<graph::RunOptions> options_from(const GraphFlags& f, const graph::PlannedWorkload& planned) {
   graph::RunOptions o;
+  o.processes = f.processes;
   MESHPLAN_TRY(o.plan, plan_from(f, planned));
   MESHPLAN_TRY(o.evaluate.ties, graph::ties_from(f.ties, "--ties"));
   if (f.on != "test" && f.on != "valid" && f.on != "none")
@@ -114,6 +120,7 @@ Result<graph::RunOptions> options_from(const GraphFlags& f, const graph::Planned
   o.export_pbg = f.pbg;
   if (!f.start.empty())
     o.start_pbg = {f.entities.empty() ? f.start + "/../data/entities" : f.entities, f.start};
+  o.world.timeout_s = f.timeout_s;
   o.save_every = f.save_every;
   o.resume = f.resume;
   o.evaluate_on = f.on;
@@ -253,8 +260,9 @@ std::string to_text(const graph::RunAnswer& a, const std::optional<PassTimes>& t
   const auto predicted = static_cast<double>(a.expected_bytes()),
              peak = static_cast<double>(a.peak_bytes);
   if (a.peak_bytes > 0)
-    out += fmt::format("  the process held {} at most while it trained, predicted {}: {:+.1f} %\n",
-                       report::gib(peak), report::gib(predicted), 100 * error_of(predicted, peak));
+    out += fmt::format("  {} held {} at most while it trained, predicted {}: {:+.1f} %\n",
+                       f.processes ? "the processes together" : "the process", report::gib(peak),
+                       report::gib(predicted), 100 * error_of(predicted, peak));
   if (a.import_s > 0)
     out += fmt::format(
         "  import of {} edges in {}, {} edges/s\n", report::grouped(a.imported_edges),
@@ -288,6 +296,38 @@ std::string to_text(const graph::RunAnswer& a, const std::optional<PassTimes>& t
 
 }  // namespace
 
+namespace {
+
+/// From the flags to the report, as all ranks in this process or as one of several.
+int run_graph(GraphFlags& flags) {
+  MESHPLAN_CLI_TRY(const graph::PlannedWorkload planned, graph::read_planned(flags.workload),
+                   flags.json);
+  MESHPLAN_CLI_TRY(const graph::RunOptions options, options_from(flags, planned), flags.json);
+  graph::Workload workload = planned.workload;
+  if (flags.epochs >= 0) workload.epochs = flags.epochs;
+  auto ran = graph::run(workload, options, [&](const graph::PassLine& line) {
+    if (line.evaluation)
+      note(
+          fmt::format("pass {}: filtered MRR {:.4f}", line.version, line.evaluation->filtered.mrr));
+  });
+  // Rank 0 knows of every rank's error.
+  if (!ran.ok() && flags.processes && launched_rank().rank > 0)
+    return static_cast<int>(ran.error().kind);
+  MESHPLAN_CLI_TRY(const graph::RunAnswer answer, std::move(ran), flags.json);
+  if (answer.rank != 0) return 0;
+  MESHPLAN_CLI_TRY(const std::optional<PassTimes> times, pass_times(answer, flags), flags.json);
+  if (flags.json)
+    print(to_document(answer, times, flags));
+  else
+    print(to_text(answer, times, flags));
+  if (answer.traffic_equal && answer.table_bytes <= answer.expected_table_bytes) return 0;
+  return fail(
+      {.kind = ErrorKind::check, .message = "what moved or was held is not what the plan says"},
+      false);
+}
+
+}  // namespace
+
 int run_validate_graph(const Arguments& arguments) {
   CLI::App app(
       "Imports and trains a graph workload here, ranks as threads, evaluates it, and compares what "
@@ -300,26 +340,21 @@ int run_validate_graph(const Arguments& arguments) {
   GraphFlags flags;
   add_flags(app, flags);
   MESHPLAN_CLI_PARSE(app, arguments);
-  MESHPLAN_CLI_TRY(const graph::PlannedWorkload planned, graph::read_planned(flags.workload),
-                   flags.json);
-  MESHPLAN_CLI_TRY(const graph::RunOptions options, options_from(flags, planned), flags.json);
-  graph::Workload workload = planned.workload;
-  if (flags.epochs >= 0) workload.epochs = flags.epochs;
-  auto ran = graph::run(workload, options, [&](const graph::PassLine& line) {
-    if (line.evaluation)
-      note(
-          fmt::format("pass {}: filtered MRR {:.4f}", line.version, line.evaluation->filtered.mrr));
-  });
-  MESHPLAN_CLI_TRY(const graph::RunAnswer answer, std::move(ran), flags.json);
-  MESHPLAN_CLI_TRY(const std::optional<PassTimes> times, pass_times(answer, flags), flags.json);
-  if (flags.json)
-    print(to_document(answer, times, flags));
-  else
-    print(to_text(answer, times, flags));
-  if (answer.traffic_equal && answer.table_bytes <= answer.expected_table_bytes) return 0;
-  return fail(
-      {.kind = ErrorKind::check, .message = "what moved or was held is not what the plan says"},
-      false);
+  return run_graph(flags);
+}
+
+int run_rank_graph(const Arguments& arguments) {
+  CLI::App app(
+      "One rank of a graph workload between processes, which share a folder. Rank 0 reports.\n\n"
+      "  mpirun -n 2 meshplan-rank graph.yaml --partitions 4 --order halving\n"
+      "  torchrun --no-python --nproc-per-node 2 meshplan-rank plan.yaml   # meets at "
+      "MASTER_ADDR\n",
+      "meshplan-rank");
+  GraphFlags flags;
+  flags.processes = true;
+  add_flags(app, flags);
+  MESHPLAN_CLI_PARSE(app, arguments);
+  return run_graph(flags);
 }
 
 }  // namespace meshplan::cli

@@ -7,7 +7,8 @@
 #include "planner/cli/progress.hpp"
 #include "planner/report/format.hpp"
 #include "topologies/base/files.hpp"
-#include "validate/published/refit.hpp"
+#include "validate/published/graph/refit.hpp"
+#include "validate/published/graph/row.hpp"
 
 namespace meshplan::cli {
 namespace {
@@ -27,30 +28,53 @@ Status write_fit(const RefitReport& fit, const std::string& table) {
   return write_bands(table);
 }
 
+int refit_graph_table(const CsvTable& table, const RefitOptions& options, bool writes) {
+  if (writes)
+    return fail({.kind = ErrorKind::usage,
+                 .message = "constants of graph systems are not written",
+                 .where = "--write, --bands",
+                 .hint = "validate/published/graph/systems.yaml holds them"},
+                false);
+  MESHPLAN_CLI_TRY(const graph::GraphRefit fit, graph::refit_graphs(table, options), false);
+  print(graph::refit_text(fit));
+  return 0;
+}
+
+constexpr int kSteps = 64, kGraphSteps = 1024;  // the latter's rows are priced in microseconds
+
 }  // namespace
 
 int run_validate_refit(const Arguments& arguments) {
   CLI::App app(
-      "Fits the global constants of costmodel/data/constants.yaml on a table of published runs.\n\n"
+      "Fits the global constants of costmodel/data/constants.yaml on a table of published runs, or "
+      "on one\nof graph embeddings those of validate/published/graph/systems.yaml; errors with "
+      "each source left out.\n\n"
       "  meshplan validate refit validate/published/runs.csv\n"
       "  meshplan validate refit validate/published/runs.csv --write\n"
-      "  meshplan validate refit validate/published/runs.csv --bands\n",
+      "  meshplan validate refit validate/published/runs.csv --bands\n"
+      "  meshplan validate refit validate/published/embedding.csv\n",
       "meshplan validate refit");
   std::string table;
   RefitOptions options;
   bool write = false, bands = false, no_left_out = false;
   app.add_option("CASES", table, "table of runs; columns as in validate/published/runs.csv")
       ->required();
-  app.add_option("--steps", options.steps, "grid points per constant, a power of two (64)");
+  options.steps = 0;
+  app.add_option("--steps", options.steps,
+                 "grid points per constant, a power of two (64; of graphs 1024)");
   app.add_flag("--no-leave-one-out", no_left_out, "fit once, on all sources");
   app.add_flag("--write", write, "replace constants.yaml, and learn error_bands.yaml again");
   app.add_flag("--bands", bands, "keep constants.yaml, only learn error_bands.yaml again");
   MESHPLAN_CLI_PARSE(app, arguments);
+  options.leave_one_out = !no_left_out;
+  MESHPLAN_CLI_TRY(const CsvTable read, CsvTable::open(table), false);
+  const bool graphs = graph::is_graph_table(read);
+  if (options.steps == 0) options.steps = graphs ? kGraphSteps : kSteps;
+  if (graphs) return refit_graph_table(read, options, write || bands);
   if (bands) {
     const Status status = write_bands(table);
     return status.ok() ? 0 : fail(status.error(), false);
   }
-  options.leave_one_out = !no_left_out;
   auto done = [&] {
     Progress progress("fitting");
     options.progress = [&](const std::string& line) { progress.say(line); };

@@ -36,6 +36,25 @@ launch 2 "$ranked" "$work/plan.yaml" --steps 2 --json
 [ "$(grep -o '"loss": [0-9.]*' "$work/out")" = "$threads" ] || problem "other losses than on threads"
 [ ! -s "$work/1.out" ] || problem "rank 1 speaks"
 
+# A graph workload: the same bytes as between threads, from rank 0's temporary folder.
+awk 'BEGIN { for (i = 0; i < 600; ++i) printf "n%d\tn%d\n", i % 40, (i * 7) % 40 }' >"$work/train.tsv"
+cat >"$work/graph.yaml" <<'YAML'
+entities: {node: {}}
+relations: [{name: all, lhs: node, rhs: node, operator: diagonal}]
+data: {train: [train.tsv], lhs_column: 0, rhs_column: 1, relation_column: -1}
+dimension: 8
+epochs: 2
+YAML
+flags=(--partitions 4 --order cover --deterministic --json)
+run 0 validate run "$work/graph.yaml" --ranks 2 "${flags[@]}" --export-npy "$work/threads"
+launch 2 "$ranked" "$work/graph.yaml" "${flags[@]}" --export-npy "$work/processes"
+[ "$codes" = "0 0 " ] || problem "exit codes $codes"
+out_has '"traffic_equal": true'
+[ ! -s "$work/1.out" ] || problem "rank 1 speaks"
+diff -r "$work/threads" "$work/processes" || problem "other bytes than on threads"
+launch 2 "$ranked" "$work/graph.yaml" --partitions 4 --order beta
+[ "$codes" = "3 3 " ] || problem "exit codes $codes"
+
 launch 2 "$meshplan" profile --launched --coarse --out "$work/two.yaml"
 [ "$codes" = "0 0 " ] || problem "exit codes $codes"
 grep -q "ranks: 2" "$work/two.yaml" || problem "no tables of two ranks"

@@ -31,6 +31,14 @@ run 0 validate published "$graphs"
 cmp -s "$work/out" "$work/first" || problem "a second run differs"
 run 0 validate published "$graphs" --json
 out_has '"schema": "meshplan.published-graphs/1"'
+# Its constants fitted again, each graph and source left out.
+run 0 validate refit "$graphs"
+for text in "marius row_gb_per_s" "graphs of a source" "each left out" "it alone tells of"; do out_has "$text"; done
+cp "$work/out" "$work/first"
+run 0 validate refit "$graphs"
+cmp -s "$work/out" "$work/first" || problem "a second fit differs"
+run 2 validate refit "$graphs" --write
+err_has "systems.yaml"
 # A bad row is named and does not stop the others.
 { head -3 "$graphs"; printf 'bad-1,a,b\nbad-2,DGL-KE example scripts,x,DGL-KE DistMult,g,many,2,1,8,,1,1,1x V100 (p3.16xlarge),9,9,1,,,5,,,,,\n'; } >"$work/bad.csv"
 run 0 validate published "$work/bad.csv"

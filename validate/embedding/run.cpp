@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "validate/embedding/run.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
 #include <utility>
 
 #include "costmodel/graph/epoch.hpp"
+#include "profiler/comm/launched_world.hpp"
 #include "profiler/comm/thread_world.hpp"
+#include "profiler/kernels/graph_random.hpp"
 #include "validate/embedding/export.hpp"
 #include "validate/embedding/resident.hpp"
+#include "validate/embedding/run_folder.hpp"
 
 namespace meshplan::graph {
 namespace {
@@ -25,72 +23,16 @@ double since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// A folder that lasts as long as the run.
-class TemporaryFolder {
- public:
-  static Result<TemporaryFolder> make() {
-    std::string name = (std::filesystem::temp_directory_path() / "meshplan-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr)
-      return Diagnostic{.kind = ErrorKind::input,
-                        .message = "cannot make a temporary folder",
-                        .where = name,
-                        .hint = "--checkpoints FOLDER"};
-    TemporaryFolder out;
-    out.path_ = name;
-    return out;
-  }
-  TemporaryFolder() = default;
-  TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  TemporaryFolder& operator=(TemporaryFolder&& other) noexcept {
-    std::swap(path_, other.path_);
-    return *this;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
-/// A folder has one run at a time; the system gives it back when the process ends, however.
-class FolderLock {
- public:
-  static Result<FolderLock> take(const std::string& folder) {
-    std::error_code ignored;
-    std::filesystem::create_directories(folder, ignored);
-    const std::string path = folder + "/LOCK";
-    FolderLock out;
-    out.fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (out.fd_ >= 0 && ::flock(out.fd_, LOCK_EX | LOCK_NB) == 0) return out;
-    return Diagnostic{
-        .kind = ErrorKind::input,
-        .message = out.fd_ < 0 ? "cannot write in the folder" : "another run is using the folder",
-        .where = path,
-        .hint = "give another folder, or wait"};
-  }
-  FolderLock() = default;
-  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FolderLock& operator=(FolderLock&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FolderLock() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-
- private:
-  int fd_ = -1;
-};
+Result<std::unique_ptr<Communicator>> everyone(World& world, const std::string& label) {
+  std::vector<int> members;
+  for (int r = 0; r < world.size(); ++r) members.push_back(r);
+  return world.group(members, label);
+}
 
 /// Figures of all ranks: sums of work, the largest of times and peaks.
 Status gather(World& world, PassReport& report) {
   if (world.size() == 1) return Done{};
-  std::vector<int> everyone;
-  for (int r = 0; r < world.size(); ++r) everyone.push_back(r);
-  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, world.group(everyone, "report"));
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, everyone(world, "report"));
   Traffic& t = report.traffic;
   int64_t* counts[] = {&report.edges,   &t.loads, &t.stores,     &t.loaded_bytes,
                        &t.stored_bytes, &t.sends, &t.sent_bytes, &t.synchronised_bytes};
@@ -111,13 +53,16 @@ Status gather(World& world, PassReport& report) {
 
 Status barrier(World& world) {
   if (world.size() == 1) return Done{};
-  std::vector<int> everyone;
-  for (int r = 0; r < world.size(); ++r) everyone.push_back(r);
-  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, world.group(everyone, "checkpoint"));
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, everyone(world, "checkpoint"));
   return all->barrier();
 }
 
-/// Tables of all types where every partition is in memory and there is only one.
+/// Are all rows in one piece in memory, from the first pass to the last?
+bool stays_in_memory(const GraphPlan& plan) {
+  return plan.home == Home::memory && plan.ranks == 1 && plan.partitions == 1;
+}
+
+/// Tables of all types of such a plan.
 std::vector<const Table*> resident_tables(const Workload& w, const RankTrainer& trainer) {
   std::vector<const Table*> out;
   for (size_t t = 0; t < w.entities.size(); ++t) out.push_back(&trainer.tables(0)[t]);
@@ -177,8 +122,47 @@ Result<PbgRead> take_over(const PartitionStore& store, const Workload& w, const 
   return read;
 }
 
-}  // namespace
+const Edges* evaluated_edges(const Graph& graph, const RunOptions& options) {
+  if (options.evaluate_on == "test") return &graph.test;
+  return options.evaluate_on == "valid" ? &graph.valid : nullptr;
+}
 
+/// What is done with the rows after the last pass.
+Status finish(const Trained& trained, const RunOptions& options, RunAnswer& answer) {
+  const Graph& graph = trained.graph;
+  const Edges* asked = evaluated_edges(graph, options);
+  if (asked != nullptr && asked->size() > 0) {
+    const auto start = Clock::now();
+    answer.evaluation =
+        evaluate(trained.workload, graph, trained.tables, trained.parameters, *asked,
+                 {&graph.train, &graph.valid, &graph.test}, options.evaluate);
+    answer.evaluate_s = since(start);
+  }
+  if (!options.export_tsv.empty()) MESHPLAN_CHECK(export_tsv(trained, options.export_tsv));
+  if (!options.export_npy.empty()) MESHPLAN_CHECK(export_npy(trained, options.export_npy));
+  if (options.export_pbg.empty()) return Done{};
+  return write_pbg_state(trained, options.plan.partitions, pbg_folders(options.export_pbg));
+}
+
+/// The same from the last checkpoint, once no rank waits for another one.
+Status finish_stored(const Workload& w, const Graph& graph, const RunOptions& options,
+                     RunAnswer& answer) {
+  const Edges* asked = evaluated_edges(graph, options);
+  if ((asked == nullptr || asked->size() == 0) && options.export_tsv.empty() &&
+      options.export_npy.empty() && options.export_pbg.empty())
+    return Done{};
+  const int64_t version = answer.resumed_at + static_cast<int64_t>(answer.passes.size());
+  MESHPLAN_TRY(const PartitionStore store,
+               PartitionStore::open(w, options.folder, options.plan.partitions, options.seed,
+                                    options.threads.threads));
+  MESHPLAN_TRY(const SharedParameters parameters, store.load_parameters(version));
+  MESHPLAN_TRY(const std::vector<Table> whole, whole_tables(store, w, version));
+  std::vector<const Table*> tables;
+  for (const Table& table : whole) tables.push_back(&table);
+  return finish({w, graph, tables, parameters}, options, answer);
+}
+
+/// The passes of one rank; with all rows in memory, what comes after them, too.
 Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
                            const Buckets& buckets, const RunOptions& options,
                            const Progress& progress) {
@@ -221,10 +205,8 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
   MESHPLAN_CHECK(trainer.load_resident(version));
   const int64_t last = w.epochs * w.passes_per_epoch;
   const bool moves = plan.home != Home::memory || plan.ranks > 1;
-  const bool in_memory = !moves && plan.partitions == 1;
-  const Edges* asked = options.evaluate_on == "test"    ? &graph.test
-                       : options.evaluate_on == "valid" ? &graph.valid
-                                                        : nullptr;
+  const bool in_memory = stays_in_memory(plan);
+  const Edges* asked = evaluated_edges(graph, options);
   const std::vector<const Edges*> known = {&graph.train, &graph.valid, &graph.test};
   for (; version < last; ++version) {
     MESHPLAN_TRY(PassReport report, trainer.pass(version));
@@ -254,73 +236,125 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
     answer.passes.push_back(std::move(line));
   }
   answer.peak_bytes = peak_resident_bytes();
-  const bool evaluated = asked != nullptr && asked->size() > 0;
-  const bool exported =
-      !options.export_tsv.empty() || !options.export_npy.empty() || !options.export_pbg.empty();
-  if (world.rank() != 0 || (!evaluated && !exported)) return answer;
-  std::vector<Table> whole;
-  std::vector<const Table*> tables;
-  if (in_memory) {
-    tables = resident_tables(w, trainer);
-  } else {
-    MESHPLAN_TRY(whole, whole_tables(store, w, version));
-    for (const Table& table : whole) tables.push_back(&table);
-  }
-  if (evaluated) {
-    const auto start = Clock::now();
-    answer.evaluation = evaluate(w, graph, tables, parameters, *asked, known, options.evaluate);
-    answer.evaluate_s = since(start);
-  }
-  const Trained trained{w, graph, tables, parameters};
-  if (!options.export_tsv.empty()) MESHPLAN_CHECK(export_tsv(trained, options.export_tsv));
-  if (!options.export_npy.empty()) MESHPLAN_CHECK(export_npy(trained, options.export_npy));
-  if (!options.export_pbg.empty())
-    MESHPLAN_CHECK(write_pbg_state(trained, plan.partitions, pbg_folders(options.export_pbg)));
+  if (in_memory)
+    MESHPLAN_CHECK(finish({w, graph, resident_tables(w, trainer), parameters}, options, answer));
   return answer;
 }
 
-Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const Progress& progress) {
-  RunOptions options = given;
-  TemporaryFolder temporary;
-  if (options.folder.empty()) {
-    MESHPLAN_TRY(temporary, TemporaryFolder::make());
-    options.folder = temporary.path();
-  }
-  MESHPLAN_CHECK(check_plan(workload, options.plan));
-  MESHPLAN_TRY(const FolderLock lock, FolderLock::take(options.folder));
+/// What a process has read before it trains.
+struct Read {
+  Workload w;  ///< with counts
+  Graph graph;
+  Buckets buckets;
+  double import_s = 0;
+  int64_t edges = 0, peak_bytes = 0;
+  bool restarted = false;    ///< the peak of the training is counted from its start
+  std::vector<Part> memory;  ///< that it keeps beside what the plan says
+};
+
+Result<Read> read_graph(const Workload& workload, const RunOptions& options) {
   const auto start = Clock::now();
   const int64_t program_bytes = resident_bytes();
-  MESHPLAN_TRY(Graph graph, import_graph(workload, {options.threads.threads, options.seed}));
-  const int64_t read = graph.train.size() + graph.valid.size() + graph.test.size();
-  const double import_s = since(start);
-  const Workload w = with_counts(workload, graph);
-  MESHPLAN_CHECK(check(w, workload.name));
+  Read out;
+  MESHPLAN_TRY(out.graph, import_graph(workload, {options.threads.threads, options.seed}));
+  Graph& graph = out.graph;
+  out.edges = graph.train.size() + graph.valid.size() + graph.test.size();
+  out.import_s = since(start);
+  out.w = with_counts(workload, graph);
+  MESHPLAN_CHECK(check(out.w, workload.name));
   // The filter of an evaluation asks for the edges again; else they live in their buckets only.
   const bool filtered = options.evaluate_on != "none" && graph.test.size() + graph.valid.size() > 0;
   Edges train = filtered ? graph.train : std::move(graph.train);
-  const Buckets buckets =
-      into_buckets(w, graph, std::move(train), partitions_by_type(w, options.plan.partitions));
+  out.buckets = into_buckets(out.w, graph, std::move(train),
+                             partitions_by_type(out.w, options.plan.partitions));
   int64_t names = graph.relations.bytes();
   for (const Names& one : graph.entities) names += one.bytes();
   const int64_t evaluated = graph.train.bytes() + graph.valid.bytes() + graph.test.bytes();
-  const int64_t import_peak = peak_resident_bytes();
-  const bool restarted = restart_peak();
-  RunAnswer answer;
-  const Status status = run_ranks(options.plan.ranks, options.world, [&](World& world) -> Status {
-    MESHPLAN_TRY(RunAnswer own, run_rank(world, w, graph, buckets, options, progress));
-    if (world.rank() == 0) answer = std::move(own);
-    return Done{};
-  });
-  if (!status.ok()) return status.error();
-  answer.resident_bytes = std::max(import_peak, peak_resident_bytes());
-  if (!restarted) answer.peak_bytes = 0;
-  answer.memory.insert(answer.memory.begin(),
-                       {{"program and libraries", static_cast<double>(program_bytes)},
-                        {"names", static_cast<double>(names)},
-                        {"edges for the evaluation", static_cast<double>(evaluated)}});
+  out.memory = {{"program and libraries", static_cast<double>(program_bytes)},
+                {"names", static_cast<double>(names)},
+                {"edges for the evaluation", static_cast<double>(evaluated)}};
+  out.peak_bytes = peak_resident_bytes();
+  out.restarted = restart_peak();
+  return out;
+}
+
+/// Ranks that are processes: have they read the same graph, and what do they hold together?
+Status compare_processes(World& world, const RunOptions& options, Read& read) {
+  if (world.size() != options.plan.ranks)
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = fmt::format("{} processes for a plan of {} ranks", world.size(),
+                                             options.plan.ranks),
+                      .where = "--ranks",
+                      .hint = "as many as the plan has"};
+  MESHPLAN_TRY(const std::unique_ptr<Communicator> all, everyone(world, "graph"));
+  uint64_t own = 0;
+  for (const char c : to_yaml(read.w)) own = combine(own, static_cast<unsigned char>(c));
+  for (const auto* part : {&read.buckets.edges.lhs, &read.buckets.edges.rhs})
+    for (const int32_t end : *part) own = combine(own, static_cast<uint32_t>(end));
+  uint64_t first = own;
+  MESHPLAN_CHECK(all->broadcast(&first, sizeof(first), 0));
+  if (first != own)
+    return Diagnostic{
+        .kind = ErrorKind::input,
+        .message = fmt::format("rank {} has read another graph than rank 0", world.rank()),
+        .where = read.w.name,
+        .hint = "the same files and flags for all ranks"};
+  for (Part& part : read.memory) MESHPLAN_CHECK(all->all_reduce(&part.value, 1));
+  return Done{};
+}
+
+/// What only the process of rank 0 adds to its answer.
+void complete(const Read& read, const RunOptions& options, RunAnswer& answer) {
+  answer.resident_bytes = std::max(read.peak_bytes, peak_resident_bytes());
+  if (!read.restarted) answer.peak_bytes = 0;
+  for (Part& part : answer.memory)  // every process has all edges
+    if (options.processes && part.name == "edges") part.value *= options.plan.ranks;
+  answer.memory.insert(answer.memory.begin(), read.memory.begin(), read.memory.end());
   std::erase_if(answer.memory, [](const Part& part) { return part.value <= 0; });
-  answer.import_s = import_s;
-  answer.imported_edges = read;
+  answer.import_s = read.import_s;
+  answer.imported_edges = read.edges;
+}
+
+}  // namespace
+
+Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const Progress& progress) {
+  RunOptions options = given;
+  MESHPLAN_CHECK(check_plan(workload, options.plan));
+  RunFolder folder;
+  Read read;
+  RunAnswer answer;
+  const auto train = [&](World& world) {
+    return run_rank(world, read.w, read.graph, read.buckets, options, progress);
+  };
+  Status status = Done{};
+  if (options.processes) {
+    status = run_launched_rank(options.world, [&](World& world) -> Status {
+      MESHPLAN_TRY(options.folder, common_folder(world, given.folder, folder));
+      MESHPLAN_TRY(read, read_graph(workload, options));
+      MESHPLAN_CHECK(compare_processes(world, options, read));
+      MESHPLAN_TRY(answer, train(world));
+      MESHPLAN_TRY(const std::unique_ptr<Communicator> all, everyone(world, "memory"));
+      auto peak = static_cast<double>(answer.peak_bytes);
+      MESHPLAN_CHECK(all->all_reduce(&peak, 1));
+      answer.peak_bytes = static_cast<int64_t>(peak);
+      answer.rank = world.rank();
+      return Done{};
+    });
+  } else {
+    MESHPLAN_TRY(folder, RunFolder::take(options.folder));
+    options.folder = folder.path();
+    MESHPLAN_TRY(read, read_graph(workload, options));
+    status = run_ranks(options.plan.ranks, options.world, [&](World& world) -> Status {
+      MESHPLAN_TRY(RunAnswer own, train(world));
+      if (world.rank() == 0) answer = std::move(own);
+      return Done{};
+    });
+  }
+  if (!status.ok()) return status.error();
+  if (answer.rank != 0) return answer;
+  if (!stays_in_memory(options.plan))
+    MESHPLAN_CHECK(finish_stored(read.w, read.graph, options, answer));
+  complete(read, options, answer);
   return answer;
 }
 

@@ -26,6 +26,9 @@ struct RunOptions {
   std::string export_tsv, export_npy, export_pbg;  ///< folders; empty: not wanted
   PbgFolders start_pbg;  ///< rows and operators to begin with; empty: drawn
   WorldOptions world;
+  /// This process is one rank, see launched_world.hpp. Each reads the graph; all use rank 0's
+  /// folder.
+  bool processes = false;
 };
 
 struct PassLine {
@@ -35,6 +38,7 @@ struct PassLine {
 };
 
 struct RunAnswer {
+  int rank = 0;       ///< of a process that is one
   Workload workload;  ///< with counts
   GraphPlan plan;
   double import_s = 0;
@@ -48,9 +52,9 @@ struct RunAnswer {
   std::optional<Evaluation> evaluation;
   double evaluate_s = 0;
 
-  std::vector<Part> memory;    ///< bytes that the process should hold at most while it trains
-  int64_t peak_bytes = 0;      ///< what it held, as the system counts; 0: it does not say
-  int64_t resident_bytes = 0;  ///< the most since its start: of the import, too
+  std::vector<Part> memory;    ///< bytes that all processes should hold at most while they train
+  int64_t peak_bytes = 0;      ///< what they held, as the system counts; 0: it does not say
+  int64_t resident_bytes = 0;  ///< of rank 0's, the most since its start: of the import, too
   int64_t expected_bytes() const {
     double sum = 0;
     for (const Part& part : memory) sum += part.value;
@@ -61,14 +65,11 @@ struct RunAnswer {
 /// Called after every pass, on rank 0.
 using Progress = std::function<void(const PassLine&)>;
 
-/// On threads of this process. Errors: those of files and of the plan.
+/// Ranks are threads of this process, or this process is one of them (`options.processes`): the
+/// answer is complete on rank 0's. Errors: those of files and of the plan; (usage)
+/// of as many processes as the plan has no ranks.
 Result<RunAnswer> run(const Workload& workload, const RunOptions& options,
                       const Progress& progress);
-
-/// The same as one rank of several processes; the answer is rank 0's.
-Result<RunAnswer> run_rank(World& world, const Workload& workload, const Graph& graph,
-                           const Buckets& buckets, const RunOptions& options,
-                           const Progress& progress);
 
 /// Whole tables by entity type, from a checkpoint or from memory.
 Result<std::vector<Table>> whole_tables(const PartitionStore& store, const Workload& workload,

@@ -26,20 +26,28 @@ struct Means {
 };
 
 Means means(const Losses& losses, const std::string& without) {
-  double step = 0, memory = 0;
-  int steps = 0, memories = 0;
+  double step = 0, memory = 0, steps = 0, memories = 0;
   for (const FamilyLoss& loss : losses) {
     if (loss.family == without) continue;
     if (!std::isnan(loss.step)) {
-      step += loss.step;
-      ++steps;
+      step += loss.weight * loss.step;
+      steps += loss.weight;
     }
     if (!std::isnan(loss.memory)) {
-      memory += loss.memory;
-      ++memories;
+      memory += loss.weight * loss.memory;
+      memories += loss.weight;
     }
   }
   return {steps > 0 ? step / steps : kNone, memories > 0 ? memory / memories : kNone};
+}
+
+/// Do two points differ for a family other than `without`?
+bool differ(const Losses& a, const Losses& b, const std::string& without) {
+  const auto same = [](double x, double y) { return x == y || (std::isnan(x) && std::isnan(y)); };
+  for (size_t i = 0; i < a.size(); ++i)
+    if (a[i].family != without && (!same(a[i].step, b[i].step) || !same(a[i].memory, b[i].memory)))
+      return true;
+  return false;
 }
 
 double step_of(const Losses& losses, const std::string& family) {
@@ -78,6 +86,23 @@ class Search {
     return &priced_.emplace(point, std::move(losses)).first->second;
   }
   int priced() const { return static_cast<int>(priced_.size()); }
+
+  /// Names of the constants whose next values leave all families but `without` as they are.
+  Result<std::vector<std::string>> untold(const Point& point, const std::string& without) {
+    std::vector<std::string> out;
+    MESHPLAN_TRY(const Losses* here, at(point));
+    for (size_t i = 0; i < point.size(); ++i) {
+      bool told = false;
+      for (const int direction : {1, -1}) {
+        Point next = point;
+        next[i] = std::clamp(next[i] + direction, 0, steps_);
+        MESHPLAN_TRY(const Losses* there, at(next));
+        told = told || differ(*here, *there, without);
+      }
+      if (!told) out.push_back(constants_[i].name);
+    }
+    return out;
+  }
 
   /// Descends from `point` with steps from `stride` down to one.
   Result<Point> descend(Point point, int stride, const std::string& without) {
@@ -147,17 +172,23 @@ Result<RefitReport> refit(std::vector<FitConstant> constants, const FitModel& mo
   say(fmt::format("all sources: step {:.4f}, memory {:.4f}, {} points", out.step_after,
                   out.memory_after, search.priced()));
   if (options.leave_one_out) {
-    double sum = 0;
+    double sum = 0, weights = 0;
     for (const FamilyLoss& loss : Losses(*fitted)) {
       if (std::isnan(loss.step)) continue;
-      MESHPLAN_TRY(const Point point, search.descend(best, options.steps / 16, loss.family));
-      MESHPLAN_TRY(const Losses* there, search.at(point));
-      out.families.push_back({loss.family, loss.step, step_of(*there, loss.family)});
-      sum += out.families.back().step_left_out;
+      LeftOut one{loss.family, loss.step, kNone, loss.weight, {}};
+      MESHPLAN_TRY(one.untold, search.untold(best, loss.family));
+      if (one.untold.empty()) {
+        MESHPLAN_TRY(const Point point, search.descend(best, options.steps / 16, loss.family));
+        MESHPLAN_TRY(const Losses* there, search.at(point));
+        one.step_left_out = step_of(*there, loss.family);
+        sum += one.weight * one.step_left_out;
+        weights += one.weight;
+      }
       say(fmt::format("without {}: {:.4f} (in the fit {:.4f}), {} points", loss.family,
-                      out.families.back().step_left_out, loss.step, search.priced()));
+                      one.step_left_out, loss.step, search.priced()));
+      out.families.push_back(std::move(one));
     }
-    out.step_left_out = out.families.empty() ? kNone : sum / double(out.families.size());
+    out.step_left_out = weights > 0 ? sum / weights : kNone;
   }
   for (size_t i = 0; i < constants.size(); ++i) constants[i].value = search.value(i, best[i]);
   out.constants = std::move(constants);
@@ -227,7 +258,7 @@ std::string constants_yaml(const Constants& constants) {
   return out;
 }
 
-std::string refit_text(const RefitReport& report) {
+std::string refit_text(const RefitReport& report, const std::string& what) {
   std::string out = fmt::format("{:<28}{:>12}{:>12}{:>12}{:>12}\n", "constant", "before", "fitted",
                                 "lower", "upper");
   for (size_t i = 0; i < report.constants.size(); ++i) {
@@ -236,17 +267,22 @@ std::string refit_text(const RefitReport& report) {
                        c.value, c.lower, c.upper,
                        c.value == c.lower || c.value == c.upper ? "  at its bound" : "");
   }
-  out += fmt::format("\nstep time, mean over sources: {:.2f} % before, {:.2f} % fitted",
+  out += fmt::format("\nstep time, mean over {}: {:.2f} % before, {:.2f} % fitted", what,
                      100 * report.step_before, 100 * report.step_after);
+  if (!std::isnan(report.step_left_out) && !report.families.empty())
+    out += fmt::format(", {:.2f} % each left out", 100 * report.step_left_out);
+  out += "\n";
+  if (!std::isnan(report.memory_after))
+    out += fmt::format("peak memory, mean over {}: {:.2f} % before, {:.2f} % fitted\n", what,
+                       100 * report.memory_before, 100 * report.memory_after);
   if (!report.families.empty())
-    out += fmt::format(", {:.2f} % each source left out", 100 * report.step_left_out);
-  out += fmt::format("\npeak memory, mean over sources: {:.2f} % before, {:.2f} % fitted\n",
-                     100 * report.memory_before, 100 * report.memory_after);
-  if (!report.families.empty())
-    out += fmt::format("\n{:<56}{:>10}{:>10}\n", "source", "in fit", "left out");
-  for (const LeftOut& f : report.families)
-    out += fmt::format("  {:<54.54}{:>8.2f} %{:>8.2f} %\n", f.family, 100 * f.step_fitted,
-                       100 * f.step_left_out);
+    out += fmt::format("\n{:<56}{:>10}{:>10}\n", what, "in fit", "left out");
+  for (const LeftOut& f : report.families) {
+    out += fmt::format("  {:<54.54}{:>8.2f} %", f.family, 100 * f.step_fitted);
+    out += f.untold.empty() ? fmt::format("{:>8.2f} %\n", 100 * f.step_left_out)
+                            : fmt::format("{:>10}\n    it alone tells of {}\n", "none",
+                                          fmt::join(f.untold, ", "));
+  }
   return out + fmt::format("\n{} points priced\n", report.priced);
 }
 

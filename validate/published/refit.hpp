@@ -25,6 +25,7 @@ struct FamilyLoss {
   std::string family;
   double step = 0;    ///< NaN with fewer than three gold rows
   double memory = 0;  ///< NaN with fewer than three peaks
+  double weight = 1;  ///< in the means over families
 };
 /// Prices all rows with these values, in the order of the constants.
 using FitModel = std::function<Result<std::vector<FamilyLoss>>(const std::vector<double>&)>;
@@ -32,7 +33,9 @@ using FitModel = std::function<Result<std::vector<FamilyLoss>>(const std::vector
 struct LeftOut {
   std::string family;
   double step_fitted = 0;    ///< its mean error with all families in the fit
-  double step_left_out = 0;  ///< with it left out
+  double step_left_out = 0;  ///< with it left out; NaN where it alone tells of a constant
+  double weight = 1;
+  std::vector<std::string> untold;  ///< constants on which no other family's loss depends
 };
 
 struct RefitReport {
@@ -40,7 +43,7 @@ struct RefitReport {
   std::vector<double> before;
   double step_before = 0, step_after = 0;      ///< mean over families
   double memory_before = 0, memory_after = 0;  ///< same
-  double step_left_out = 0;                    ///< mean over families, each left out once
+  double step_left_out = 0;  ///< mean over families, each left out once, that others tell of
   std::vector<LeftOut> families;
   int priced = 0;  ///< grid points
 };
@@ -61,6 +64,7 @@ Result<RefitReport> refit_published(const std::string& path, const RefitOptions&
 /// Values of a report as constants, and as the text of constants.yaml.
 Constants constants_of(const RefitReport& report, const std::string& fitted_on);
 std::string constants_yaml(const Constants& constants);
-std::string refit_text(const RefitReport& report);
+/// `what`: families are, "sources".
+std::string refit_text(const RefitReport& report, const std::string& what = "sources");
 
 }  // namespace meshplan

@@ -110,6 +110,22 @@ TEST_CASE("the pattern search finds the bottom and shows what leaving out costs"
   CHECK(!refit({{"empty", 1, 1, 1}}, model).ok());
 }
 
+TEST_CASE("a constant of which one family alone tells has no figure without it", "[published]") {
+  const FitModel model = [&](const std::vector<double>& x) -> Result<std::vector<FamilyLoss>> {
+    const double a = std::abs(x[0] - 0.5), b = std::abs(x[1] - 0.25);
+    return std::vector<FamilyLoss>{
+        {"A", a, std::nan(""), 3}, {"B", a + 0.1, std::nan("")}, {"C", b, std::nan("")}};
+  };
+  const auto fit = refit({{"first", 0, 1, 0.9}, {"second", 0, 1, 0.9}}, model);
+  REQUIRE(fit.ok());
+  CHECK(fit->step_after == Approx(0.1 / 5));  // A weighs three of five
+  CHECK(fit->families[0].untold.empty());
+  CHECK(fit->families[2].untold == std::vector<std::string>{"second"});
+  CHECK(std::isnan(fit->families[2].step_left_out));
+  CHECK(fit->step_left_out == Approx(0.1 / 4));  // of A and B
+  CHECK(refit_text(*fit).find("it alone tells of second") != std::string::npos);
+}
+
 TEST_CASE("constants are written as they are read", "[published]") {
   Constants constants;
   constants.fitted_on = "test";

@@ -2,6 +2,7 @@
 // How well are published runs of graph embeddings predicted? Reads a table, predicts each row that
 // states enough, names the others, and sums up by source.
 #pragma once
+#include "costmodel/graph/machine.hpp"
 #include "validate/published/graph/row.hpp"
 #include "validate/published/score.hpp"
 
@@ -14,6 +15,15 @@ struct GraphPrediction {
   double parameter_bytes = 0;  ///< rows with what the optimizer remembers
   bool rows_on_host = false;
 };
+
+/// What of a prediction no fitted constant changes.
+struct BatchWork {
+  OpTime all, scores;  ///< of a batch on the GPU; scores: without operators
+  double row_bytes = 0, storage_s = 0;
+  int64_t device_bytes = 0;
+};
+Result<BatchWork> work_of(const GraphQuestionRow& question);
+GraphPrediction predict(const GraphQuestionRow& question, const BatchWork& work);
 
 /// Of a row's question. Errors: of the machine's tables; (no_plan) of the order of its buckets.
 Result<GraphPrediction> predict(const GraphQuestionRow& question);

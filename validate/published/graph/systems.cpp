@@ -1,10 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "validate/published/graph/systems.hpp"
 
+#include <algorithm>
+
 #include "topologies/base/files.hpp"
+#include "topologies/base/nearest.hpp"
 #include "topologies/base/reader.hpp"
 
 namespace meshplan::graph {
+
+const std::vector<SystemConstant>& system_constants() {
+  static const std::vector<SystemConstant> all = {
+      {"step_ms", 1e-3, &System::step_s, 0, 32},
+      {"edge_us", 1e-6, &System::edge_s, 0, 2},
+      {"row_gb_per_s", 1e9, &System::row_bytes_per_s, 0.2, 5},
+  };
+  return all;
+}
 
 Result<Systems> load_systems() {
   MESHPLAN_TRY(MapReader file,
@@ -42,6 +54,16 @@ Result<Systems> load_systems() {
     system.pipelined = one.boolean("pipelined");
     system.hides_storage = one.boolean("hides_storage");
     system.fitted_on = one.text("fitted_on");
+    std::vector<std::string> keys;
+    for (const SystemConstant& constant : system_constants()) keys.push_back(constant.key);
+    system.fitted = one.texts("fitted");
+    for (const std::string& key : system.fitted)
+      if (std::find(keys.begin(), keys.end(), key) == keys.end())
+        return Diagnostic{.kind = ErrorKind::input,
+                          .message = "no constant of a system",
+                          .where = "systems.yaml: fitted",
+                          .value = key,
+                          .hint = suggest(key, keys)};
     MESHPLAN_CHECK(one.finish());
     out.systems.push_back(system);
   }

@@ -34,7 +34,17 @@ struct System {
   bool pipelined = false;      ///< stages of batches overlap
   bool hides_storage = false;
   std::string fitted_on;
+  std::vector<std::string> fitted;  ///< keys of system_constants()
 };
+
+/// What may be fitted of a system, in the units of the file, and between which bounds.
+struct SystemConstant {
+  std::string key;
+  double unit;  ///< of the file, in ours
+  double System::*field;
+  double lower, upper;
+};
+const std::vector<SystemConstant>& system_constants();
 
 /// What a source says about all its rows of a data set.
 struct SourceFact {
