@@ -81,6 +81,7 @@ Result<std::vector<KernelConfig>> read_all() {
     MESHPLAN_CHECK(map.finish());
   }
   in.text("older_source");
+  const std::vector<std::string> families = in.texts("library_families");
   const double scan = in.positive("scan_flops_per_byte");
   in.text("scan_source");
   std::vector<KernelConfig> out;
@@ -122,6 +123,7 @@ Result<std::vector<KernelConfig>> read_all() {
     c.grouped_share = layout.grouped_share;
     c.grouped_call_s = layout.grouped_call_s;
     c.unaligned_slowdown = shared.unaligned_slowdown;
+    c.families = families;
     c.scan_flops_per_byte = scan;
     c.elementwise = shared.elementwise;
     c.norm_forward = shared.norm_forward;

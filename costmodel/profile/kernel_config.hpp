@@ -36,6 +36,7 @@ struct KernelConfig {
   double best_product = 0;         ///< best rate of a large product over flops_per_s; 0: not known
   double grouped_call_s = 0;       ///< least time of one product of a group
   double power_exponent = 0.5;
+  std::vector<std::string> families;  ///< of GPUs whose maker's libraries all tables measure
   std::vector<double> head_dims, head_dim_share;  ///< attention rate over head_dim 128; or empty
 
   double input_gradient = 1;  ///< rate over forward

@@ -51,6 +51,8 @@ class KernelTables {
 
   const Gpu& gpu() const;
   bool scaled() const;  ///< the tables were measured on another GPU
+  /// The kernels and collectives of this GPU come from libraries that no table measures.
+  bool other_libraries() const;
 
   /// Relative errors of the tables behind this GPU when they predict points they do not hold.
   struct Check {

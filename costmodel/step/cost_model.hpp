@@ -66,10 +66,14 @@ class CostModel {
   CostModel(Cluster cluster, Constants constants, std::shared_ptr<const Calibration> calibration)
       : cluster_(std::move(cluster)),
         constants_(std::move(constants)),
-        calibration_(std::move(calibration)) {}
+        calibration_(std::move(calibration)) {
+    if (!kernels().other_libraries()) return;
+    constants_.kernel_slowdown *= constants_.other_libraries;
+    constants_.network_slowdown *= constants_.other_libraries;
+  }
 
   const Cluster& cluster() const { return cluster_; }
-  const Constants& constants() const { return constants_; }
+  const Constants& constants() const { return constants_; }  ///< as they hold for this cluster
   const EstimateBands& bands() const { return *calibration_->bands; }
   const KernelTables& kernels() const { return calibration_->kernels; }
   const CollectiveModel& collectives() const { return calibration_->collectives; }
