@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costmodel/profile/kernel_config.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include "topologies/base/files.hpp"
@@ -140,6 +141,10 @@ Result<std::vector<KernelConfig>> read_all() {
 }
 
 }  // namespace
+
+bool KernelConfig::other_libraries(const std::string& family) const {
+  return std::find(families.begin(), families.end(), family) == families.end();
+}
 
 Result<KernelConfig> KernelConfig::find(const std::string& id) {
   MESHPLAN_TRY(const auto all, read_all());

@@ -47,6 +47,9 @@ struct KernelConfig {
   Stream elementwise, norm_forward, norm_backward, norm_forward_eager, norm_backward_eager,
       random_rows;
 
+  /// The kernels and collectives of a GPU of this family come from libraries that no table
+  /// measures.
+  bool other_libraries(const std::string& family) const;
   static Result<KernelConfig> find(const std::string& id);
   static Result<std::vector<std::string>> ids();
 };

@@ -161,8 +161,7 @@ Result<KernelTables> KernelTables::load(const Gpu& gpu, Clocks clocks) {
 const Gpu& KernelTables::gpu() const { return data_->gpu; }
 bool KernelTables::scaled() const { return data_->scaled; }
 bool KernelTables::other_libraries() const {
-  const auto& measured = data_->config.families;
-  return std::find(measured.begin(), measured.end(), data_->gpu.family) == measured.end();
+  return data_->config.other_libraries(data_->gpu.family);
 }
 
 KernelEstimate KernelTables::gemm(int64_t m, int64_t n, int64_t k, int64_t groups, Layout layout,

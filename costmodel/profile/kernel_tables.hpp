@@ -50,9 +50,8 @@ class KernelTables {
   KernelEstimate norm(const Norm& op, DType type) const;
 
   const Gpu& gpu() const;
-  bool scaled() const;  ///< the tables were measured on another GPU
-  /// The kernels and collectives of this GPU come from libraries that no table measures.
-  bool other_libraries() const;
+  bool scaled() const;           ///< the tables were measured on another GPU
+  bool other_libraries() const;  ///< see KernelConfig
 
   /// Relative errors of the tables behind this GPU when they predict points they do not hold.
   struct Check {

@@ -10,7 +10,8 @@ const std::vector<ConstantEntry>& constant_entries() {
   static const std::vector<ConstantEntry> entries = {
       {"kernel_slowdown_ratio", &Constants::kernel_slowdown, 0.9, 1.4},
       {"network_slowdown_ratio", &Constants::network_slowdown, 0.8, 3},
-      {"other_libraries_slowdown_ratio", &Constants::other_libraries, 1, 2},
+      {"other_libraries_slowdown_ratio", &Constants::other_libraries, 1, 2,
+       FitRows::other_libraries},
       {"overlap_slowdown_ratio", &Constants::overlap_slowdown, 0, 0.6},
       {"launch_scale_ratio", &Constants::launch_scale, 0.3, 3},
       {"step_overhead_s", &Constants::step_overhead_s, 0, 0.1},

@@ -4,7 +4,7 @@
 // They stand in costmodel/data/constants.yaml alone; everything else is measured on kernels and
 // collectives. `meshplan validate refit` fits them again and prints leave-one-source-out errors.
 #pragma once
-#include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,11 +24,16 @@ struct Constants {
   std::string fitted_on;
 };
 
+/// Rows that a constant is fitted on: gold ones, or all timed ones of
+/// KernelTables::other_libraries.
+enum class FitRows : uint8_t { gold, other_libraries };
+
 /// The values in the file, in a fixed order with their names and bounds, for the fit.
 struct ConstantEntry {
   std::string name;
   double Constants::*field;
   double lower, upper;
+  FitRows rows = FitRows::gold;
 };
 const std::vector<ConstantEntry>& constant_entries();
 

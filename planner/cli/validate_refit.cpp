@@ -22,9 +22,9 @@ Status write_bands(const std::string& table) {
   return write_file(folder() + "error_bands.yaml", to_yaml(bands));
 }
 
-Status write_fit(const RefitReport& fit, const std::string& table) {
-  MESHPLAN_CHECK(write_file(folder() + "constants.yaml",
-                            constants_yaml(constants_of(fit, "validate/published/runs.csv"))));
+Status write_fit(Constants fitted, const std::string& table) {
+  fitted.fitted_on = "validate/published/runs.csv";
+  MESHPLAN_CHECK(write_file(folder() + "constants.yaml", constants_yaml(fitted)));
   return write_bands(table);
 }
 
@@ -75,15 +75,22 @@ int run_validate_refit(const Arguments& arguments) {
     const Status status = write_bands(table);
     return status.ok() ? 0 : fail(status.error(), false);
   }
-  auto done = [&] {
-    Progress progress("fitting");
-    options.progress = [&](const std::string& line) { progress.say(line); };
-    return refit_published(table, options);
-  }();
-  MESHPLAN_CLI_TRY(const RefitReport fit, std::move(done), false);
-  print(refit_text(fit));
+  MESHPLAN_CLI_TRY(Constants constants, load_constants(), false);
+  for (const FitRows rows : {FitRows::gold, FitRows::other_libraries}) {
+    auto done = [&] {
+      Progress progress("fitting");
+      options.progress = [&](const std::string& line) { progress.say(line); };
+      return refit_published(table, constants, rows, options);
+    }();
+    MESHPLAN_CLI_TRY(const RefitReport fit, std::move(done), false);
+    print(std::string(rows == FitRows::gold
+                          ? "gold rows\n"
+                          : "\nsilver rows of GPUs whose maker's libraries were not measured\n"));
+    print(refit_text(fit));
+    constants = constants_of(fit, std::move(constants));
+  }
   if (write) {
-    if (const Status status = write_fit(fit, table); !status.ok())
+    if (const Status status = write_fit(std::move(constants), table); !status.ok())
       return fail(status.error(), false);
   }
   return 0;

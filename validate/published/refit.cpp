@@ -10,6 +10,7 @@
 #include <memory>
 #include <thread>
 
+#include "costmodel/profile/kernel_config.hpp"
 #include "validate/published/cases.hpp"
 #include "validate/published/step_predictor.hpp"
 
@@ -147,6 +148,19 @@ ScoredRow scored_by(const Case& c, const Predictor& predictor) {
   return scored(one);
 }
 
+bool bears_on_gold(const Case& c) {
+  const bool timed = c.tier == "gold" && c.measured.step_s;
+  return !c.measured.out_of_memory && (timed || c.measured.peak_memory_bytes);
+}
+
+/// All of these rows are silver: no gold one is known.
+bool bears_on_other_libraries(const Case& c) {
+  if (c.tier != "silver" || !c.measured.step_s || !c.question) return false;
+  const Gpu& gpu = c.question->cluster->gpu;
+  const auto config = KernelConfig::find(gpu.kernel_table);
+  return config.ok() && config->other_libraries(gpu.family);
+}
+
 }  // namespace
 
 Result<RefitReport> refit(std::vector<FitConstant> constants, const FitModel& model,
@@ -196,54 +210,56 @@ Result<RefitReport> refit(std::vector<FitConstant> constants, const FitModel& mo
   return out;
 }
 
-Result<RefitReport> refit_published(const std::string& path, const RefitOptions& options) {
+Result<RefitReport> refit_published(const std::string& path, const Constants& present, FitRows rows,
+                                    const RefitOptions& options) {
   MESHPLAN_TRY(std::vector<Case> cases, read_cases(path));
-  MESHPLAN_TRY(const Constants present, load_constants());
-  // Only rows that bear on the loss are priced.
+  const bool gold = rows == FitRows::gold;
   cases.erase(std::remove_if(cases.begin(), cases.end(),
-                             [](const Case& c) {
-                               const bool timed = c.tier == "gold" && c.measured.step_s;
-                               return c.measured.out_of_memory ||
-                                      (!timed && !c.measured.peak_memory_bytes);
+                             [&](const Case& c) {
+                               return gold ? !bears_on_gold(c) : !bears_on_other_libraries(c);
                              }),
               cases.end());
   std::vector<FitConstant> constants;
-  for (const ConstantEntry& entry : constant_entries())
+  std::vector<double Constants::*> fields;
+  for (const ConstantEntry& entry : constant_entries()) {
+    if (entry.rows != rows) continue;
     constants.push_back({entry.name, entry.lower, entry.upper, present.*entry.field});
+    fields.push_back(entry.field);
+  }
   // Of each thread, what it has read of GPUs.
   std::vector<std::shared_ptr<CalibrationCache>> tables(
       std::max(1U, std::thread::hardware_concurrency()));
   for (auto& cache : tables) cache = std::make_shared<CalibrationCache>();
   const FitModel model = [&](const std::vector<double>& values) -> Result<Losses> {
     Constants trial = present;
-    for (size_t i = 0; i < values.size(); ++i) trial.*constant_entries()[i].field = values[i];
-    std::vector<ScoredRow> rows(cases.size());
+    for (size_t i = 0; i < values.size(); ++i) trial.*fields[i] = values[i];
+    std::vector<ScoredRow> scores(cases.size());
     std::vector<std::thread> threads;
     for (size_t t = 0; t < tables.size(); ++t)
       threads.emplace_back([&, t] {
         const Predictor predictor = step_predictor(trial, tables[t]);
         for (size_t i = t; i < cases.size(); i += tables.size())
-          rows[i] = scored_by(cases[i], predictor);
+          scores[i] = scored_by(cases[i], predictor);
       });
     for (std::thread& thread : threads) thread.join();
     Losses losses;
-    for (const FamilyScore& f : score(rows).families)
-      losses.push_back({f.family, f.gold.rows >= kRowsPerFamily ? f.gold.mean : kNone,
-                        f.memory_rows >= kRowsPerFamily ? f.memory_mean : kNone});
+    for (const FamilyScore& f : score(scores).families) {
+      const ErrorSummary& step = gold ? f.gold : f.silver;
+      losses.push_back({f.family, step.rows >= kRowsPerFamily ? step.mean : kNone,
+                        gold && f.memory_rows >= kRowsPerFamily ? f.memory_mean : kNone});
+    }
     return losses;
   };
   return refit(std::move(constants), model, options);
 }
 
-Constants constants_of(const RefitReport& report, const std::string& fitted_on) {
-  Constants out;
-  out.fitted_on = fitted_on;
+Constants constants_of(const RefitReport& report, Constants present) {
   for (const FitConstant& c : report.constants) {
     for (const ConstantEntry& entry : constant_entries()) {
-      if (entry.name == c.name) out.*entry.field = c.value;
+      if (entry.name == c.name) present.*entry.field = c.value;
     }
   }
-  return out;
+  return present;
 }
 
 std::string constants_yaml(const Constants& constants) {

@@ -20,10 +20,10 @@ struct FitConstant {
   double lower = 0, upper = 1, value = 0;
 };
 
-/// Losses of one family at one point: errors of its gold step times and of its memory peaks.
+/// Losses of one family at one point: errors of its step times and of its memory peaks.
 struct FamilyLoss {
   std::string family;
-  double step = 0;    ///< NaN with fewer than three gold rows
+  double step = 0;    ///< NaN with fewer than three rows
   double memory = 0;  ///< NaN with fewer than three peaks
   double weight = 1;  ///< in the means over families
 };
@@ -58,11 +58,13 @@ struct RefitOptions {
 Result<RefitReport> refit(std::vector<FitConstant> constants, const FitModel& model,
                           const RefitOptions& options = {});
 
-/// The constants of costmodel/data/constants.yaml on this table.
-Result<RefitReport> refit_published(const std::string& path, const RefitOptions& options = {});
+/// The constants that belong to these rows of the table, the others as `present` has them. Memory
+/// peaks count with the gold rows.
+Result<RefitReport> refit_published(const std::string& path, const Constants& present, FitRows rows,
+                                    const RefitOptions& options = {});
 
-/// Values of a report as constants, and as the text of constants.yaml.
-Constants constants_of(const RefitReport& report, const std::string& fitted_on);
+/// `present` with the values of a report, and constants as the text of constants.yaml.
+Constants constants_of(const RefitReport& report, Constants present);
 std::string constants_yaml(const Constants& constants);
 /// `what`: families are, "sources".
 std::string refit_text(const RefitReport& report, const std::string& what = "sources");
