@@ -19,7 +19,8 @@ OperatorRows operator_rows(const ChunkModel& model, const Chunk& chunk, const fl
           .cols = model.cols,
           .params = params,
           .stride = chunk.relations != nullptr ? stride : 0,
-          .index = chunk.relations};
+          .index = chunk.relations,
+          .slots = chunk.slots};
 }
 
 /// One side: its queries, its candidates, and the other ends of the queries.
@@ -136,7 +137,7 @@ double regularise(const ChunkModel& model, const Chunk& chunk, const ChunkGradie
     sum += add_n3(model.cols, halves, twice, chunk.y + at, out.dy + at);
     if (p == 0) continue;
     const bool own = chunk.relations != nullptr;
-    const int64_t from = own ? chunk.relations[i] * p : 0, to = own ? i * p : 0;
+    const int64_t from = own ? chunk.relations[i] * p : 0, to = own ? chunk.slots[i] * p : 0;
     sum += add_n3(p, halves, model.n3, chunk.rhs_params + from, out.rhs_params + to);
     if (model.dynamic)
       sum += add_n3(p, halves, model.n3, chunk.lhs_params + from, out.lhs_params + to);
@@ -149,10 +150,8 @@ double regularise(const ChunkModel& model, const Chunk& chunk, const ChunkGradie
 double chunk_gradient(const ChunkModel& model, const Chunk& chunk, ChunkSpace& space,
                       const ChunkGradient& out) {
   const int64_t p = graph::parameters_of(model.op, model.cols);
-  if (p > 0 && chunk.relations == nullptr) {
-    std::fill_n(out.rhs_params, p, 0.0F);
-    if (model.dynamic) std::fill_n(out.lhs_params, p, 0.0F);
-  }
+  std::fill_n(out.rhs_params, chunk.operators * p, 0.0F);
+  if (model.dynamic) std::fill_n(out.lhs_params, chunk.operators * p, 0.0F);
   double loss = model.dynamic ? dynamic_sides(model, chunk, space, out)
                               : plain_sides(model, chunk, space, out);
   if (model.n3 > 0) loss += regularise(model, chunk, out);

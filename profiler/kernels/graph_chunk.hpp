@@ -34,10 +34,11 @@ struct Chunk {
   /// Operators: of the right end (both modes), of the left end (dynamic). See OperatorRows.
   const float *rhs_params = nullptr, *lhs_params = nullptr;
   const int32_t* relations = nullptr;  ///< [edges] where every edge has its own operator, else null
+  const int32_t* slots = nullptr;      ///< with `relations`: row of the edge's operator gradient
+  int64_t operators = 1;               ///< of the edges: rows of the operator gradients
 };
 
-/// dx, dy: as x, y, written. Operator gradients: one row per edge, written, where the chunk has
-/// `relations`; else one row, written.
+/// dx, dy: as x, y, written. Operator gradients: a row per operator of the chunk, written.
 struct ChunkGradient {
   float *dx = nullptr, *dy = nullptr;
   float *rhs_params = nullptr, *lhs_params = nullptr;

@@ -31,10 +31,10 @@ double softmax_row(int64_t n, int64_t positive, float weight, float* s) {
   return static_cast<double>(weight) * (std::log(static_cast<double>(sum)) + top - wanted);
 }
 
-double logistic_row(int64_t n, int64_t positive, float weight, float* s) {
+double logistic_row(int64_t n, int64_t candidates, int64_t positive, float weight, float* s) {
   const float wanted = s[positive];
   s[positive] = kMasked;
-  const float each = weight / static_cast<float>(n);
+  const float each = weight / static_cast<float>(candidates);
   // The logarithms of a block are one logarithm of a product of factors between 1 and 2.
   constexpr int64_t kBlock = 64;
   double loss = 0;
@@ -89,21 +89,23 @@ void mask_row(const LossRows& rows, int64_t edges, int64_t n, int64_t i, float* 
 
 }  // namespace
 
-double loss_gradient(const LossRows& rows, int64_t edges, int64_t candidates, float* scores) {
+double loss_gradient(const LossRows& rows, int64_t edges, int64_t candidates, int64_t stride,
+                     float* scores) {
   double loss = 0;
   for (int64_t i = 0; i < edges; ++i) {
-    float* s = scores + i * candidates;
+    float* s = scores + i * stride;
     const float weight = rows.scale * (rows.weights != nullptr ? rows.weights[i] : 1.0F);
     mask_row(rows, edges, candidates, i, s);
+    std::fill(s + candidates, s + stride, kMasked);
     switch (rows.loss) {
       case graph::Loss::softmax:
-        loss += softmax_row(candidates, i, weight, s);
+        loss += softmax_row(stride, i, weight, s);
         break;
       case graph::Loss::logistic:
-        loss += logistic_row(candidates, i, weight, s);
+        loss += logistic_row(stride, candidates, i, weight, s);
         break;
       case graph::Loss::ranking:
-        loss += ranking_row(candidates, i, weight, rows.margin, s);
+        loss += ranking_row(stride, i, weight, rows.margin, s);
         break;
     }
   }

@@ -18,10 +18,12 @@ struct LossRows {
   float scale = 1;                 ///< of all weights
 };
 
-/// scores [edges, candidates] becomes the gradient of the loss with respect to it. Column i of row
-/// i is the positive score. Returns the loss, summed. With n negatives t_j, positive s:
+/// scores [edges, candidates], rows `stride` apart, becomes the gradient of the loss with respect
+/// to it; what lies behind a row is written too, so that its vectors are whole ones. Column i of
+/// row i is the positive score. Returns the loss, summed. With n negatives t_j, positive s:
 /// softmax -s + log(e^s + sum e^t); logistic log(1 + e^-s) + sum log(1 + e^t) / candidates; ranking
 /// sum max(0, margin - s + t).
-double loss_gradient(const LossRows& rows, int64_t edges, int64_t candidates, float* scores);
+double loss_gradient(const LossRows& rows, int64_t edges, int64_t candidates, int64_t stride,
+                     float* scores);
 
 }  // namespace meshplan::cpu

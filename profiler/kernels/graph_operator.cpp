@@ -26,8 +26,8 @@ void complex_row(int64_t half, const float* r, const float* x, float* out) {
   }
 }
 
-/// dx (+)= conj(r) d, dr (+)= conj(x) d
-template <bool add_x, bool add_r>
+/// dx (+)= conj(r) d, dr += conj(x) d
+template <bool add_x>
 void complex_gradient(int64_t half, const float* r, const float* x, const float* d, float* dx,
                       float* dr) {
   const float *ri = r + half, *xi = x + half, *di = d + half;
@@ -38,30 +38,30 @@ void complex_gradient(int64_t half, const float* r, const float* x, const float*
     const float e = x[c] * d[c] + xi[c] * di[c], f = x[c] * di[c] - xi[c] * d[c];
     dx[c] = add_x ? dx[c] + a : a;
     dxi[c] = add_x ? dxi[c] + b : b;
-    dr[c] = add_r ? dr[c] + e : e;
-    dri[c] = add_r ? dri[c] + f : f;
+    dr[c] += e;
+    dri[c] += f;
   }
 }
 
-template <bool add_x, bool add_r>
+template <bool add_x>
 void gradient_row(Operator op, int64_t cols, const float* r, const float* x, const float* d,
                   float* dx, float* dr) {
   switch (op) {
     case Operator::complex_diagonal:
-      return complex_gradient<add_x, add_r>(cols / 2, r, x, d, dx, dr);
+      return complex_gradient<add_x>(cols / 2, r, x, d, dx, dr);
     case Operator::diagonal:
 #pragma omp simd
       for (int64_t c = 0; c < cols; ++c) {
         const float a = r[c] * d[c], e = x[c] * d[c];
         dx[c] = add_x ? dx[c] + a : a;
-        dr[c] = add_r ? dr[c] + e : e;
+        dr[c] += e;
       }
       return;
     case Operator::translation:
 #pragma omp simd
       for (int64_t c = 0; c < cols; ++c) {
         dx[c] = add_x ? dx[c] + d[c] : d[c];
-        dr[c] = add_r ? dr[c] + d[c] : d[c];
+        dr[c] += d[c];
       }
       return;
     case Operator::none:
@@ -130,17 +130,11 @@ void operator_gradient(const OperatorRows& rows, int64_t count, const float* x, 
   for (int64_t i = 0; i < count; ++i) {
     const float *r = params_of(rows, i), *from = x + i * n, *d = dout + i * n;
     float* to = dx + i * n;
-    if (rows.stride != 0) {
-      float* dr = dparams + i * rows.stride;
-      if (add)
-        gradient_row<true, false>(rows.op, n, r, from, d, to, dr);
-      else
-        gradient_row<false, false>(rows.op, n, r, from, d, to, dr);
-    } else if (add) {
-      gradient_row<true, true>(rows.op, n, r, from, d, to, dparams);
-    } else {
-      gradient_row<false, true>(rows.op, n, r, from, d, to, dparams);
-    }
+    float* dr = rows.stride == 0 ? dparams : dparams + rows.slots[i] * rows.stride;
+    if (add)
+      gradient_row<true>(rows.op, n, r, from, d, to, dr);
+    else
+      gradient_row<false>(rows.op, n, r, from, d, to, dr);
   }
 }
 

@@ -17,6 +17,7 @@ struct OperatorRows {
   const float* params = nullptr;
   int64_t stride = 0;
   const int32_t* index = nullptr;  ///< [rows], with a stride
+  const int32_t* slots = nullptr;  ///< [rows], with a stride: places of the gradients
 };
 
 /// The parameters that leave a vector as it is.
@@ -25,8 +26,8 @@ void identity_operator(graph::Operator op, int64_t cols, float* params);
 /// out [rows, cols] = g(x [rows, cols])
 void apply_operator(const OperatorRows& rows, int64_t count, const float* x, float* out);
 
-/// From dout [rows, cols]: dx (added to with `add`, else written), dparams: written, a row of
-/// parameters per row with a stride; added to, one row, when shared. none leaves dparams alone.
+/// From dout [rows, cols]: dx (added to with `add`, else written), dparams (added to): at
+/// dparams + slots[i] * stride, or one for all. none leaves dparams alone.
 void operator_gradient(const OperatorRows& rows, int64_t count, const float* x, const float* dout,
                        bool add, float* dx, float* dparams);
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "profiler/kernels/graph_products.hpp"
 
-#include "profiler/kernels/bf16_product.hpp"
-#include "profiler/kernels/blas.hpp"
 #include "profiler/kernels/elementwise.hpp"
+#include "profiler/kernels/product.hpp"
 
 namespace meshplan::cpu {
 namespace {
@@ -29,48 +28,45 @@ void scale_rows(int64_t rows, int64_t cols, float factor, int64_t stride, float*
 }  // namespace
 
 void pair_scores(const Pairs& p, PairSpace& space, int64_t stride, float* out) {
-  if (p.type != DType::bf16) {
-    blas_gemm(false, true, p.queries, p.candidates, p.cols, 1.0F, p.q, p.q_stride, p.k, p.k_stride,
-              0.0F, out, stride);
-    return;
-  }
-  const uint16_t* q = rounded(p.queries, p.cols, p.q, p.q_stride, space.q);
-  const uint16_t* k = rounded(p.candidates, p.cols, p.k, p.k_stride, space.k);
-  bf16_product({.trans_b = true,
+  Product shape{.trans_b = true,
                 .m = p.queries,
                 .n = p.candidates,
                 .k = p.cols,
-                .lda = p.cols,
-                .ldb = p.cols,
-                .ldc = stride},
-               q, k, out, space.wide);
+                .lda = p.q_stride,
+                .ldb = p.k_stride,
+                .ldc = stride};
+  if (p.type != DType::bf16) return fp32_product(shape, p.q, p.k, out);
+  const uint16_t* q = rounded(p.queries, p.cols, p.q, p.q_stride, space.q);
+  const uint16_t* k = rounded(p.candidates, p.cols, p.k, p.k_stride, space.k);
+  shape.lda = shape.ldb = p.cols;
+  bf16_product(shape, q, k, out, space.wide);
 }
 
 void pair_gradients(const Pairs& p, PairSpace& space, float factor, const float* g, int64_t stride,
                     float* dq, float* dk, int64_t d_stride) {
-  if (p.type != DType::bf16) {
-    blas_gemm(false, false, p.queries, p.cols, p.candidates, factor, g, stride, p.k, p.k_stride,
-              0.0F, dq, d_stride);
-    blas_gemm(true, false, p.candidates, p.cols, p.queries, factor, g, stride, p.q, p.q_stride,
-              0.0F, dk, d_stride);
-    return;
+  Product of_q{.m = p.queries,
+               .n = p.cols,
+               .k = p.candidates,
+               .lda = stride,
+               .ldb = p.k_stride,
+               .ldc = d_stride};
+  Product of_k{.trans_a = true,
+               .m = p.candidates,
+               .n = p.cols,
+               .k = p.queries,
+               .lda = stride,
+               .ldb = p.q_stride,
+               .ldc = d_stride};
+  if (p.type == DType::bf16) {
+    const uint16_t* slopes = rounded(p.queries, p.candidates, g, stride, space.g);
+    of_q.lda = of_k.lda = p.candidates;
+    of_q.ldb = of_k.ldb = p.cols;
+    bf16_product(of_q, slopes, space.k.data(), dq, space.wide);
+    bf16_product(of_k, slopes, space.q.data(), dk, space.wide);
+  } else {
+    fp32_product(of_q, g, p.k, dq);
+    fp32_product(of_k, g, p.q, dk);
   }
-  const uint16_t* slopes = rounded(p.queries, p.candidates, g, stride, space.g);
-  bf16_product({.m = p.queries,
-                .n = p.cols,
-                .k = p.candidates,
-                .lda = p.candidates,
-                .ldb = p.cols,
-                .ldc = d_stride},
-               slopes, space.k.data(), dq, space.wide);
-  bf16_product({.trans_a = true,
-                .m = p.candidates,
-                .n = p.cols,
-                .k = p.queries,
-                .lda = p.candidates,
-                .ldb = p.cols,
-                .ldc = d_stride},
-               slopes, space.q.data(), dk, space.wide);
   if (factor == 1.0F) return;
   scale_rows(p.queries, p.cols, factor, d_stride, dq);
   scale_rows(p.candidates, p.cols, factor, d_stride, dk);

@@ -13,6 +13,9 @@ void gather_rows(const float* const* rows, int64_t count, int64_t cols, const fl
 /// Begins to read a row that is needed a little later.
 void prefetch_row(const float* row, int64_t cols);
 
+/// Sum of a[i] b[i].
+float dot_product(int64_t cols, const float* a, const float* b);
+
 /// a += b
 void add_row(int64_t cols, const float* b, float* a);
 

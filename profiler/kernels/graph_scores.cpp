@@ -5,22 +5,17 @@
 #include <cmath>
 
 #include "profiler/kernels/graph_products.hpp"
+#include "profiler/kernels/graph_rows.hpp"
 
 namespace meshplan::cpu {
 namespace {
 
 using graph::Comparator;
 
+constexpr int64_t kVector = 8;             // scores of a row are padded to whole vectors
 constexpr float kSmallestSquare = 1e-30F;  // below it a distance has no slope
 
 bool is_distance(Comparator c) { return c == Comparator::l2 || c == Comparator::squared_l2; }
-
-float product_of(int64_t cols, const float* a, const float* b) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t c = 0; c < cols; ++c) sum += a[c] * b[c];
-  return sum;
-}
 
 /// Operands as the product takes them: unit vectors for the cosine, else the rows themselves.
 struct Operand {
@@ -36,7 +31,7 @@ Operand prepare(const ScoreShape& shape, int64_t count, const float* rows, float
   if (shape.comparator == Comparator::dot) return as_is;
   for (int64_t i = 0; i < count; ++i) {
     const float* row = rows + i * shape.cols + skip;
-    scale[i] = product_of(cols, row, row);
+    scale[i] = dot_product(cols, row, row);
     if (is_distance(shape.comparator)) continue;
     scale[i] = scale[i] > 0 ? 1 / std::sqrt(scale[i]) : 0;
     float* to = copy + i * shape.cols + skip;
@@ -127,7 +122,7 @@ void own_scores(const ScoreShape& shape, const Operands& all, const Operand& own
   const int64_t cols = shape.cols - (shape.bias ? 1 : 0);
   for (int64_t i = 0; i < shape.queries; ++i) {
     float* s = out + i * stride + shape.candidates;
-    *s = product_of(cols, all.q.rows + i * all.q.stride, own.rows + i * own.stride);
+    *s = dot_product(cols, all.q.rows + i * all.q.stride, own.rows + i * own.stride);
     if (is_distance(shape.comparator))
       *s = distance(shape.comparator, all.q_scale[i], own_scale[i], *s);
     if (shape.bias) *s += q[i * shape.cols] + rows[i * shape.cols];
@@ -163,45 +158,46 @@ double side_gradient(const ScoreShape& shape, const LossRows& loss, const float*
                      const OwnEnds& own, ScoreSpace& space, float* dq, float* dk) {
   const int64_t m = shape.queries, n = shape.candidates, skip = shape.bias ? 1 : 0;
   const int64_t cols = shape.cols - skip, width = n + (own.rows != nullptr ? 1 : 0);
+  const int64_t stride = (width + kVector - 1) / kVector * kVector;
   const bool far = is_distance(shape.comparator);
   const bool cosine = shape.comparator == Comparator::cos;
-  float* s = space.scores(m * width);
-  const Operands all = all_scores(shape, q, k, space, width, s);
+  float* s = space.scores(m * stride);
+  const Operands all = all_scores(shape, q, k, space, stride, s);
   float* own_scale = space.own_scale(m);
   Operand o{nullptr, 0};
   if (own.rows != nullptr) {
     o = prepare(shape, m, own.rows, cosine ? space.own(m * shape.cols) : nullptr, own_scale);
-    own_scores(shape, all, o, own_scale, q, own.rows, width, s);
+    own_scores(shape, all, o, own_scale, q, own.rows, stride, s);
   }
 
   const bool root = shape.comparator == Comparator::l2;
   // The slope of a distance with respect to its square needs the score, which the loss overwrites.
-  float* kept = root ? space.row(m * width) : nullptr;
-  if (root) std::copy_n(s, m * width, kept);
-  const double sum = loss_gradient(loss, m, width, s);
+  float* kept = root ? space.row(m * stride) : nullptr;
+  if (root) std::copy_n(s, m * stride, kept);
+  const double sum = loss_gradient(loss, m, width, stride, s);
   float* rows = space.row_sums(m);
   float* columns = space.column_sums(width);
   if (shape.bias) {
-    sums_of(m, width, width, s, rows, columns);
+    sums_of(m, width, stride, s, rows, columns);
     for (int64_t i = 0; i < m; ++i) dq[i * shape.cols] = rows[i];
     for (int64_t j = 0; j < n; ++j) dk[j * shape.cols] = columns[j];
     for (int64_t i = 0; own.rows != nullptr && i < m; ++i)
-      own.gradient[i * shape.cols] = s[i * width + n];
+      own.gradient[i * shape.cols] = s[i * stride + n];
   }
   for (int64_t i = 0; far && i < m; ++i) {
-    float* g = s + i * width;
-    const float* before = root ? kept + i * width : g;
+    float* g = s + i * stride;
+    const float* before = root ? kept + i * stride : g;
     for (int64_t j = 0; j < width; ++j) {
       const float* other = j < n ? k + j * shape.cols : own.rows + i * shape.cols;
       const float bias = shape.bias ? q[i * shape.cols] + *other : 0.0F;
       g[j] = through_distance(shape.comparator, before[j] - bias, g[j]);
     }
   }
-  if (far) sums_of(m, width, width, s, rows, columns);
+  if (far) sums_of(m, width, stride, s, rows, columns);
   const float factor = far ? -2.0F : 1.0F;
-  pair_gradients(all.pairs, space.pairs, factor, s, width, dq + skip, dk + skip, shape.cols);
+  pair_gradients(all.pairs, space.pairs, factor, s, stride, dq + skip, dk + skip, shape.cols);
   for (int64_t i = 0; own.rows != nullptr && i < m; ++i) {
-    const float g = factor * s[i * width + n];
+    const float g = factor * s[i * stride + n];
     const float *a = all.q.rows + i * all.q.stride, *b = o.rows + i * o.stride;
     float *da = dq + i * shape.cols + skip, *db = own.gradient + i * shape.cols + skip;
 #pragma omp simd
@@ -213,7 +209,7 @@ double side_gradient(const ScoreShape& shape, const LossRows& loss, const float*
   if (far) {
     add_squares(shape, m, q, rows, 1, dq);
     add_squares(shape, n, k, columns, 1, dk);
-    if (own.rows != nullptr) add_squares(shape, m, own.rows, s + n, width, own.gradient);
+    if (own.rows != nullptr) add_squares(shape, m, own.rows, s + n, stride, own.gradient);
   }
   if (cosine) {
     through_norm(shape, m, all.q, all.q_scale, dq);

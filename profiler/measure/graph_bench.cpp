@@ -9,6 +9,7 @@
 
 #include "profiler/kernels/graph_random.hpp"
 #include "profiler/kernels/graph_rows.hpp"
+#include "profiler/kernels/row_step.hpp"
 #include "profiler/storage/row_file.hpp"
 
 namespace meshplan {
@@ -16,7 +17,14 @@ namespace {
 
 constexpr int64_t kRelations = 200;
 constexpr size_t kPage = size_t{2} << 20;
-constexpr size_t kRowsAhead = 3;  // as the trainer reads ahead
+
+/// Rows of a table and their sums of squares.
+struct TableRows {
+  float *values, *sums;
+  int64_t cols;
+  float* row(int64_t i) const { return values + i * cols; }
+  float* sum(int64_t i) const { return sums + i; }
+};
 
 void fill(std::vector<float>& values, int64_t count) {
   values.resize(static_cast<size_t>(count));
@@ -43,8 +51,7 @@ GraphBench::~GraphBench() {
 void GraphBench::Free::operator()(float* data) const { std::free(data); }
 
 void GraphBench::make_table(int64_t bytes, int64_t cols) {
-  const int64_t rows = std::max<int64_t>(1, bytes / 4 / cols);
-  cols_ = cols;
+  table_rows_ = std::max<int64_t>(1, bytes / 4 / cols);
   if (bytes != table_bytes_) {
     const size_t whole = (static_cast<size_t>(bytes) + kPage - 1) / kPage * kPage;
     table_.reset(static_cast<float*>(std::aligned_alloc(kPage, whole)));
@@ -53,64 +60,30 @@ void GraphBench::make_table(int64_t bytes, int64_t cols) {
     std::fill_n(table_.get(), bytes / 4, 0.1F);
     table_bytes_ = bytes;
   }
-  sums_.assign(static_cast<size_t>(rows), 1.0F);
-  head_.assign(static_cast<size_t>(rows), -1);
+  sums_.assign(static_cast<size_t>(table_rows_), 1.0F);
   fill(x_, kRows * cols);
-  fill(gradient_, kBatchRows * cols);
+  fill(gradient_, kRows * cols);
 }
 
 /// Other rows every time, so that no cache remembers them.
 void GraphBench::draw_rows() {
-  draw(ids_, kRows, static_cast<int64_t>(head_.size()), next_);
+  draw(ids_, kRows, table_rows_, next_);
   next_ += kRows;
-}
-
-float* GraphBench::next_gradient(int64_t rows, int64_t cols) {
-  if (next_row_ + rows > static_cast<int64_t>(gradient_.size()) / cols) next_row_ = 0;
-  float* at = gradient_.data() + next_row_ * cols;
-  next_row_ += rows;
-  return at;
-}
-
-/// Touches of equal rows are chained, their gradients summed, the row stepped.
-void GraphBench::step_rows() {
-  rows_.clear();
-  float* gradient = next_gradient(kRows, cols_);
-  next_touch_.assign(static_cast<size_t>(kRows), -1);
-  for (int32_t i = kRows; i-- > 0;) {
-    int32_t& head = head_[static_cast<size_t>(ids_[static_cast<size_t>(i)])];
-    if (head < 0) {
-      head = static_cast<int32_t>(rows_.size());
-      rows_.emplace_back(ids_[static_cast<size_t>(i)], i);
-    } else {
-      auto& row = rows_[static_cast<size_t>(head)];
-      next_touch_[static_cast<size_t>(i)] = row.second;
-      row.second = i;
-    }
-  }
-  for (const auto& [row, first] : rows_) head_[static_cast<size_t>(row)] = -1;
-  for (size_t r = 0; r < rows_.size(); ++r) {
-    const auto [row, first] = rows_[r];
-    if (r + kRowsAhead < rows_.size()) {
-      const auto [ahead, touch] = rows_[r + kRowsAhead];
-      cpu::prefetch_row(table_.get() + ahead * cols_, cols_);
-      cpu::prefetch_row(gradient + touch * cols_, cols_);
-    }
-    float* sum = gradient + first * cols_;
-    for (int32_t touch = next_touch_[static_cast<size_t>(first)]; touch >= 0;
-         touch = next_touch_[static_cast<size_t>(touch)])
-      cpu::add_row(cols_, gradient + touch * cols_, sum);
-    cpu::row_adagrad(cols_, sum, 1e-9F, 0, table_.get() + row * cols_, sums_.data() + row);
-  }
 }
 
 std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int64_t cols) {
   fill(operators_, kRelations * cols);
   for (auto* values : {&x_, &y_}) fill(*values, candidates * cols);
-  fill(gradient_, std::max(kBatchRows, 2 * candidates) * cols);
+  for (auto* values : {&dx_, &dy_}) fill(*values, candidates * cols);
   const int64_t batch = std::max(kBatchEdges, edges);
   for (auto* values : {&drhs_, &dlhs_}) fill(*values, batch * cols);
   draw(relations_, edges, kRelations, 3);
+  merge_.begin(kRelations);
+  merge_.next_chunk();
+  slots_.clear();
+  for (const int32_t relation : relations_) slots_.push_back(merge_.add(relation, 0));
+  merge_.end();
+  const int64_t operators = merge_.first_group(1);
   const cpu::ChunkModel model{
       .op = graph::Operator::complex_diagonal, .cols = cols, .dynamic = true};
   return [=, this]() -> Status {
@@ -121,10 +94,11 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
     chunk.y = y_.data();
     chunk.rhs_params = chunk.lhs_params = operators_.data();
     chunk.relations = relations_.data();
-    float* dx = next_gradient(2 * candidates, cols);
+    chunk.slots = slots_.data();
+    chunk.operators = operators;
     next_edge_ = next_edge_ + 2 * edges > batch ? 0 : next_edge_ + edges;
     cpu::chunk_gradient(model, chunk, space_,
-                        {dx, dx + candidates * cols, drhs_.data() + next_edge_ * cols,
+                        {dx_.data(), dy_.data(), drhs_.data() + next_edge_ * cols,
                          dlhs_.data() + next_edge_ * cols});
     return Done{};
   };
@@ -161,9 +135,20 @@ std::function<Status()> GraphBench::gather(int64_t bytes, int64_t cols) {
 
 std::function<Status()> GraphBench::step(int64_t bytes, int64_t cols) {
   make_table(bytes, cols);
-  return [this]() -> Status {
+  return [=, this]() -> Status {
     draw_rows();
-    step_rows();
+    merge_.begin(table_rows_);
+    for (int64_t i = 0; i < kRows; ++i) {
+      if (i % kChunkRows == 0) merge_.next_chunk();
+      merge_.add(ids_[static_cast<size_t>(i)], static_cast<int32_t>(i % kChunkRows));
+    }
+    merge_.end();
+    if (const int64_t slots = merge_.slots(); slots * cols > static_cast<int64_t>(dx_.size()))
+      fill(dx_, slots * cols);
+    const TableRows rows{table_.get(), sums_.data(), cols};
+    const graph::RowStep<TableRows> step{merge_, rows, cols, 1e-9F, 0, false, dx_.data()};
+    for (int64_t c = 0; c < kRows / kChunkRows; ++c) step.chunk(c, gradient_.data(), nullptr);
+    step.shared(0, static_cast<int64_t>(merge_.rows().size()));
     return Done{};
   };
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "profiler/kernels/graph_chunk.hpp"
+#include "profiler/kernels/row_merge.hpp"
 #include "topologies/base/result.hpp"
 
 namespace meshplan {
@@ -26,13 +27,13 @@ class GraphBench {
   std::function<Status()> edges(int64_t count);
   /// kRows rows of a table of `bytes`, drawn and read as the candidates of a chunk are.
   std::function<Status()> gather(int64_t bytes, int64_t cols);
-  /// The same, their equal ones merged and each stepped by row-wise Adagrad.
+  /// The same, their equal ones merged and each stepped by row-wise Adagrad, chunk after chunk.
   std::function<Status()> step(int64_t bytes, int64_t cols);
   /// Gradients of kRows edges' operators of `cols` values, summed by relation and stepped.
   std::function<Status()> operators(int64_t cols);
   static constexpr int64_t kRows = 2048;
-  static constexpr int64_t kBatchRows = 4 * kRows;  ///< gradients of a batch, not in near caches
-  static constexpr int64_t kBatchEdges = 1000;      ///< the same of its edges' operators
+  static constexpr int64_t kChunkRows = 512;    ///< of these rows
+  static constexpr int64_t kBatchEdges = 1000;  ///< edges' operators, not in near caches
   std::function<Status()> store(int64_t bytes);
   /// Of what a store of as many bytes has left.
   std::function<Status()> load(int64_t bytes);
@@ -41,22 +42,18 @@ class GraphBench {
   /// A table of `bytes` on large pages, and more draws of its rows than the caches remember.
   void make_table(int64_t bytes, int64_t cols);
   void draw_rows();
-  void step_rows();
 
   struct Free {
     void operator()(float* data) const;
   };
   std::string path_;
-  /// Where the next `rows` rows of a batch's gradients are.
-  float* next_gradient(int64_t rows, int64_t cols);
-
-  int64_t cols_ = 0, table_bytes_ = 0, next_row_ = 0, next_edge_ = 0;
+  int64_t table_rows_ = 0, table_bytes_ = 0, next_edge_ = 0;
   uint64_t next_ = 0;
   std::unique_ptr<float, Free> table_;
   std::vector<float> sums_, x_, y_, gradient_, dx_, dy_, operators_, drhs_, dlhs_, partition_;
-  std::vector<int32_t> ids_, ends_, relations_, head_, next_touch_;
+  std::vector<int32_t> ids_, ends_, relations_, slots_;
   std::vector<const float*> from_;
-  std::vector<std::pair<int32_t, int32_t>> rows_;  ///< row, its first touch
+  graph::RowMerge merge_;
   cpu::ChunkSpace space_;
 };
 

@@ -45,8 +45,8 @@ int64_t bytes_unpartitioned(const Workload& workload, int partitions);
 std::vector<int64_t> partitions_by_type(const Workload& workload, int partitions);
 
 /// Scratch of `trainers` that each have a batch in work, `spaces` chunks of them at the same time:
-/// ids, gradients and places of equal rows of a batch; gathered rows, operated ends and scores of a
-/// chunk.
+/// ids, places of equal rows and gradients of those of several chunks of a batch; gathered rows,
+/// gradients, operated ends and scores of a chunk.
 int64_t workspace_bytes(const Workload& workload, const GraphPlan& plan, int64_t trainers,
                         int64_t spaces);
 

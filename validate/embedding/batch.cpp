@@ -4,13 +4,11 @@
 #include <algorithm>
 
 #include "profiler/kernels/graph_random.hpp"
-#include "profiler/kernels/graph_rows.hpp"
 
 namespace meshplan::graph {
 namespace {
 
 constexpr int64_t kRowGrain = 32;  // rows that one worker updates at a time
-constexpr int64_t kRowsAhead = 3;  // rows between the prefetch and the step
 
 void reserve(std::vector<float>& buffer, int64_t count) {
   if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(static_cast<size_t>(count));
@@ -28,6 +26,20 @@ BatchTrainer::BatchTrainer(const Workload& workload, SharedParameters& parameter
       chunk_edges_(workload.negatives.batch > 0 ? workload.negatives.batch
                                                 : workload.negatives.uniform),
       spaces_(static_cast<size_t>(workers.size())) {}
+
+/// What the batch's edges have beside their ends.
+void BatchTrainer::read_edges(const Batch& batch) {
+  relations_.clear();
+  weights_.clear();
+  loops_.clear();
+  const Edges& edges = *batch.edges;
+  for (const int32_t place : batch.places) {
+    const auto at = static_cast<size_t>(place);
+    if (mixed_) relations_.push_back(edges.relation[at]);
+    if (!edges.weight.empty()) weights_.push_back(edges.weight[at]);
+    if (w_.negatives.other_end) loops_.push_back(edges.lhs[at] == edges.rhs[at] ? 1 : 0);
+  }
+}
 
 /// Ends and uniform candidates of every chunk, chunk after chunk.
 void BatchTrainer::draw(const Batch& batch, Side& side, bool right, uint64_t stream) {
@@ -54,17 +66,62 @@ void BatchTrainer::draw(const Batch& batch, Side& side, bool right, uint64_t str
   side.first.push_back(static_cast<int64_t>(side.ids.size()));
 }
 
-void BatchTrainer::gather(const Side& side, int64_t chunk, int64_t count, Space& space,
+/// Which gradients are whose: of rows, and of operators.
+void BatchTrainer::merge_rows() {
+  const bool same = lhs_.rows == rhs_.rows;
+  moved_[0].rows = lhs_.rows;
+  moved_[1].rows = same ? nullptr : rhs_.rows;
+  for (Moved& moved : moved_)
+    if (moved.rows != nullptr) moved.merge.begin(moved.rows->rows());
+  const auto add = [](Moved& moved, std::span<const int32_t> ids, int64_t first) {
+    auto position = static_cast<int32_t>(first);
+    for (const int32_t id : ids) {
+      if (const Features* f = moved.rows->features(); f == nullptr) {
+        moved.merge.add(id, position);
+      } else {
+        const auto entity = static_cast<size_t>(id);
+        const float share = 1.0F / static_cast<float>(f->begin[entity + 1] - f->begin[entity]);
+        for (int64_t k = f->begin[entity]; k < f->begin[entity + 1]; ++k)
+          moved.merge.add(f->rows[static_cast<size_t>(k)], position, share);
+      }
+      ++position;
+    }
+  };
+  operators_.begin(parameters_.rhs[type_].rows);
+  slots_.resize(relations_.size());
+  const auto edges = static_cast<int64_t>(relations_.size());
+  for (int64_t c = 0; c < chunks_; ++c) {
+    for (Moved& moved : moved_)
+      if (moved.rows != nullptr) moved.merge.next_chunk();
+    add(moved_[0], lhs_.of(c), 0);
+    add(moved_[same ? 0 : 1], rhs_.of(c), static_cast<int64_t>(lhs_.of(c).size()));
+    operators_.next_chunk();
+    const auto first = static_cast<int32_t>(operators_.first_group(c));
+    if (!mixed_) operators_.add(relation_, 0);
+    for (int64_t i = c * chunk_edges_; i < std::min(edges, (c + 1) * chunk_edges_); ++i)
+      slots_[static_cast<size_t>(i)] =
+          operators_.add(relations_[static_cast<size_t>(i)], 0) - first;
+  }
+  operators_.end();
+  for (Moved& moved : moved_) {
+    if (moved.rows == nullptr) continue;
+    moved.merge.end();
+    reserve(moved.kept, moved.merge.slots() * w_.dimension);
+  }
+}
+
+void BatchTrainer::gather(const Side& side, int64_t chunk, Space& space,
                           std::vector<float>& out) const {
   const int64_t cols = w_.dimension;
+  const std::span<const int32_t> ids = side.of(chunk);
+  const auto count = static_cast<int64_t>(ids.size());
   reserve(out, count * cols);
   const float* shift = parameters_.global.empty()
                            ? nullptr
                            : parameters_.global[static_cast<size_t>(side.type)].row(0);
-  const int32_t* ids = side.ids.data() + side.first[static_cast<size_t>(chunk)];
   if (side.rows->features() == nullptr) {
     space.from.clear();
-    for (int64_t i = 0; i < count; ++i) space.from.push_back(side.rows->row(ids[i]));
+    for (const int32_t id : ids) space.from.push_back(side.rows->row(id));
     cpu::gather_rows(space.from.data(), count, cols, shift, out.data());
     return;
   }
@@ -72,7 +129,7 @@ void BatchTrainer::gather(const Side& side, int64_t chunk, int64_t count, Space&
   for (int64_t i = 0; i < count; ++i) {
     float* row = out.data() + i * cols;
     std::fill_n(row, cols, 0.0F);
-    const auto entity = static_cast<size_t>(ids[i]);
+    const auto entity = static_cast<size_t>(ids[static_cast<size_t>(i)]);
     for (int64_t k = f.begin[entity]; k < f.begin[entity + 1]; ++k)
       cpu::add_row(cols, side.rows->row(f.rows[static_cast<size_t>(k)]), row);
     const float share = 1.0F / static_cast<float>(f.begin[entity + 1] - f.begin[entity]);
@@ -81,32 +138,45 @@ void BatchTrainer::gather(const Side& side, int64_t chunk, int64_t count, Space&
   }
 }
 
+RowStep<LoadedRows> BatchTrainer::step_of(Moved& moved) const {
+  return {.merge = moved.merge,
+          .rows = *moved.rows,
+          .cols = w_.dimension,
+          .rate = static_cast<float>(w_.learning_rate),
+          .max_norm = static_cast<float>(w_.max_norm),
+          .scaled = moved.rows->features() != nullptr,
+          .kept = moved.kept.data()};
+}
+
 double BatchTrainer::run_chunk(const Batch& batch, int64_t c, Space& space) {
   const int64_t cols = w_.dimension;
-  const auto at = static_cast<size_t>(c);
   const RelationType& type = w_.relations[type_];
   const int64_t begin = c * chunk_edges_;
   cpu::Chunk chunk;
   chunk.edges = std::min(chunk_edges_, static_cast<int64_t>(batch.places.size()) - begin);
-  chunk.lhs = lhs_.first[at + 1] - lhs_.first[at];
-  chunk.rhs = rhs_.first[at + 1] - rhs_.first[at];
-  gather(lhs_, c, chunk.lhs, space, space.x);
-  gather(rhs_, c, chunk.rhs, space, space.y);
+  chunk.lhs = static_cast<int64_t>(lhs_.of(c).size());
+  chunk.rhs = static_cast<int64_t>(rhs_.of(c).size());
+  gather(lhs_, c, space, space.x);
+  gather(rhs_, c, space, space.y);
   chunk.x = space.x.data();
   chunk.y = space.y.data();
   chunk.weights = weights_.empty() ? nullptr : weights_.data() + begin;
   chunk.scale = static_cast<float>(type.weight);
   if (w_.negatives.mask_answers) {
-    chunk.x_ids = lhs_.ids.data() + lhs_.first[at];
-    chunk.y_ids = rhs_.ids.data() + rhs_.first[at];
+    chunk.x_ids = lhs_.of(c).data();
+    chunk.y_ids = rhs_.of(c).data();
   }
   chunk.loops = loops_.data() + (loops_.empty() ? 0 : begin);
   const int64_t p = parameters_of(type.op, cols);
   const int64_t row = mixed_ ? 0 : relation_ * p;
   chunk.rhs_params = parameters_.rhs[type_].values.data() + row;
   if (w_.dynamic_relations) chunk.lhs_params = parameters_.lhs[type_].values.data() + row;
-  chunk.relations = mixed_ && p > 0 ? relations_.data() + begin : nullptr;
-  const int64_t gradient_row = (mixed_ ? begin : c) * p;
+  if (mixed_ && p > 0) {
+    chunk.relations = relations_.data() + begin;
+    chunk.slots = slots_.data() + begin;
+  }
+  const int64_t first = operators_.first_group(c);
+  chunk.operators = operators_.first_group(c + 1) - first;
   const cpu::ChunkModel model{.comparator = w_.comparator,
                               .loss = w_.loss,
                               .op = type.op,
@@ -120,103 +190,47 @@ double BatchTrainer::run_chunk(const Batch& batch, int64_t c, Space& space) {
                               .corrupt_rhs = w_.negatives.rhs,
                               .own = w_.negatives.other_end,
                               .products = products_};
-  return cpu::chunk_gradient(model, chunk, space.chunk,
-                             {.dx = lhs_.gradient + lhs_.first[at] * cols,
-                              .dy = rhs_.gradient + rhs_.first[at] * cols,
-                              .rhs_params = rhs_gradient_.data() + gradient_row,
-                              .lhs_params = lhs_gradient_.data() + gradient_row});
-}
-
-void BatchTrainer::update_rows(Side& side, const Side* also) {
-  const int64_t cols = w_.dimension;
-  const LoadedRows& loaded = *side.rows;
-  merge_.begin(loaded.rows());
-  for (const Side* one : {static_cast<const Side*>(&side), also}) {
-    if (one == nullptr) continue;
-    const auto base = static_cast<int32_t>((one->gradient - gradient_.data()) / cols);
-    for (size_t i = 0; i < one->ids.size(); ++i) {
-      const int32_t position = base + static_cast<int32_t>(i);
-      if (loaded.features() == nullptr) {
-        merge_.add(one->ids[i], position);
-        continue;
-      }
-      const Features& f = *loaded.features();
-      const auto entity = static_cast<size_t>(one->ids[i]);
-      const float share = 1.0F / static_cast<float>(f.begin[entity + 1] - f.begin[entity]);
-      for (int64_t k = f.begin[entity]; k < f.begin[entity + 1]; ++k)
-        merge_.add(f.rows[static_cast<size_t>(k)], position, share);
-    }
+  reserve(space.gradient, (chunk.lhs + chunk.rhs) * cols);
+  float *dx = space.gradient.data(), *dy = dx + chunk.lhs * cols;
+  const double loss = cpu::chunk_gradient(model, chunk, space.chunk,
+                                          {.dx = dx,
+                                           .dy = dy,
+                                           .rhs_params = rhs_gradient_.data() + first * p,
+                                           .lhs_params = lhs_gradient_.data() + first * p});
+  if (!parameters_.global.empty()) {  // before equal rows are summed in place
+    for (int64_t i = 0; i < chunk.lhs; ++i)
+      cpu::add_row(cols, dx + i * cols, lhs_.global.data() + c * cols);
+    for (int64_t i = 0; i < chunk.rhs; ++i)
+      cpu::add_row(cols, dy + i * cols, rhs_.global.data() + c * cols);
   }
-  merge_.group();
-  const bool shares = loaded.features() != nullptr;
-  const auto rows = static_cast<int64_t>(merge_.rows().size());
-  const auto rate = static_cast<float>(w_.learning_rate);
-  const auto bound = static_cast<float>(w_.max_norm);
-  workers_.run((rows + kRowGrain - 1) / kRowGrain, [&](int64_t task, int worker) {
-    Space& space = spaces_[static_cast<size_t>(worker)];
-    for (int64_t r = task * kRowGrain; r < std::min(rows, (task + 1) * kRowGrain); ++r) {
-      const RowMerge::Row& row = merge_.rows()[static_cast<size_t>(r)];
-      if (r + kRowsAhead < rows) {
-        const RowMerge::Row& ahead = merge_.rows()[static_cast<size_t>(r + kRowsAhead)];
-        cpu::prefetch_row(loaded.row(ahead.row), cols);
-        cpu::prefetch_row(gradient_.data() + merge_.touch(ahead.first).position * cols, cols);
-      }
-      const RowMerge::Touch* touch = &merge_.touch(row.first);
-      float* sum = gradient_.data() + touch->position * cols;
-      if (shares) {  // a position has several rows: its gradient must stay as it is
-        reserve(space.row, cols);
-        sum = space.row.data();
-        std::fill_n(sum, cols, 0.0F);
-        for (;; touch = &merge_.touch(touch->next)) {
-          const float* g = gradient_.data() + touch->position * cols;
-          for (int64_t c = 0; c < cols; ++c) sum[c] += touch->scale * g[c];
-          if (touch->next < 0) break;
-        }
-      } else {
-        while (touch->next >= 0) {
-          touch = &merge_.touch(touch->next);
-          cpu::add_row(cols, gradient_.data() + touch->position * cols, sum);
-        }
-      }
-      cpu::row_adagrad(cols, sum, rate, bound, loaded.row(row.row), loaded.sum(row.row));
-    }
-  });
+  reserve(space.row, cols);
+  for (Moved& moved : moved_)
+    if (moved.rows != nullptr) step_of(moved).chunk(c, dx, space.row.data());
+  return loss;
 }
 
-void BatchTrainer::update_parameters(ParameterTable& table, const std::vector<float>& gradient,
-                                     int64_t rows, std::span<const int32_t> relations,
-                                     double rate) {
+void BatchTrainer::update_parameters(ParameterTable& table, std::vector<float>& gradient) {
   const int64_t p = table.cols;
   if (p == 0) return;
-  parameter_merge_.begin(table.rows);
-  for (int64_t i = 0; i < rows; ++i)
-    parameter_merge_.add(mixed_ ? relations[static_cast<size_t>(i)] : relation_,
-                         static_cast<int32_t>(i));
-  parameter_merge_.group();
-  const std::vector<RowMerge::Row>& all = parameter_merge_.rows();
-  workers_.run(static_cast<int64_t>(all.size()), [&](int64_t task, int worker) {
-    Space& space = spaces_[static_cast<size_t>(worker)];
-    const RowMerge::Row& row = all[static_cast<size_t>(task)];
-    const RowMerge::Touch* touch = &parameter_merge_.touch(row.first);
-    reserve(space.row, p);
-    std::copy_n(gradient.data() + touch->position * p, p, space.row.data());
-    while (touch->next >= 0) {
-      touch = &parameter_merge_.touch(touch->next);
-      cpu::add_row(p, gradient.data() + touch->position * p, space.row.data());
-    }
-    cpu::value_adagrad(p, space.row.data(), static_cast<float>(rate), table.row(row.row),
-                       table.sums.data() + row.row * p);
+  const auto rate = static_cast<float>(w_.relation_rate());
+  const std::vector<int32_t>& rows = operators_.rows();
+  workers_.run(static_cast<int64_t>(rows.size()), [&](int64_t task, int) {
+    const int64_t first = rows[static_cast<size_t>(task)];
+    float* sum = gradient.data() + first * p;
+    for (int64_t i = operators_.group(first).next; i >= 0; i = operators_.group(i).next)
+      cpu::add_row(p, gradient.data() + i * p, sum);
+    const int32_t row = operators_.group(first).row;
+    cpu::value_adagrad(p, sum, rate, table.row(row), table.sums.data() + row * p);
   });
 }
 
-/// Before the rows move: their gradients are summed in place.
 void BatchTrainer::update_global(const Side& side) {
   const int64_t cols = w_.dimension;
   ParameterTable& table = parameters_.global[static_cast<size_t>(side.type)];
-  shared_.assign(static_cast<size_t>(cols), 0.0F);
-  for (size_t i = 0; i < side.ids.size(); ++i)
-    cpu::add_row(cols, side.gradient + static_cast<int64_t>(i) * cols, shared_.data());
-  cpu::value_adagrad(cols, shared_.data(), static_cast<float>(w_.learning_rate), table.row(0),
+  std::vector<float> sum(static_cast<size_t>(cols), 0.0F);
+  for (int64_t c = 0; c < chunks_; ++c)
+    cpu::add_row(cols, side.global.data() + c * cols, sum.data());
+  cpu::value_adagrad(cols, sum.data(), static_cast<float>(w_.learning_rate), table.row(0),
                      table.sums.data());
 }
 
@@ -228,46 +242,34 @@ double BatchTrainer::train(const Batch& batch) {
   relation_ = batch.edges->relation[static_cast<size_t>(batch.places.front())];
   type_ = w_.dynamic_relations ? 0 : static_cast<size_t>(relation_);
   if (!w_.dynamic_relations) relation_ = 0;
+  read_edges(batch);
   draw(batch, lhs_, false, 1);
   draw(batch, rhs_, true, 2);
-  relations_.clear();
-  weights_.clear();
-  loops_.clear();
-  for (const int32_t place : batch.places) {
-    if (mixed_) relations_.push_back(batch.edges->relation[static_cast<size_t>(place)]);
-    if (!batch.edges->weight.empty())
-      weights_.push_back(batch.edges->weight[static_cast<size_t>(place)]);
-    if (w_.negatives.other_end)
-      loops_.push_back(batch.edges->lhs[static_cast<size_t>(place)] ==
-                               batch.edges->rhs[static_cast<size_t>(place)]
-                           ? 1
-                           : 0);
-  }
-  const auto lhs_rows = static_cast<int64_t>(lhs_.ids.size());
-  reserve(gradient_, (lhs_rows + static_cast<int64_t>(rhs_.ids.size())) * cols);
-  lhs_.gradient = gradient_.data();
-  rhs_.gradient = gradient_.data() + lhs_rows * cols;
+  merge_rows();
   const int64_t p = parameters_of(w_.relations[type_].op, cols);
-  const int64_t operator_rows = mixed_ ? count : chunks_;
-  reserve(rhs_gradient_, operator_rows * p);
-  if (w_.dynamic_relations) reserve(lhs_gradient_, operator_rows * p);
+  reserve(rhs_gradient_, operators_.first_group(chunks_) * p);
+  if (w_.dynamic_relations) reserve(lhs_gradient_, operators_.first_group(chunks_) * p);
+  if (!parameters_.global.empty())
+    for (Side* side : {&lhs_, &rhs_}) side->global.assign(static_cast<size_t>(chunks_ * cols), 0);
   loss_.assign(static_cast<size_t>(chunks_), 0);
 
   workers_.run(chunks_, [&](int64_t c, int worker) {
     loss_[static_cast<size_t>(c)] = run_chunk(batch, c, spaces_[static_cast<size_t>(worker)]);
   });
 
-  const double rate = w_.relation_rate();
-  update_parameters(parameters_.rhs[type_], rhs_gradient_, operator_rows, relations_, rate);
-  if (w_.dynamic_relations)
-    update_parameters(parameters_.lhs[type_], lhs_gradient_, operator_rows, relations_, rate);
+  update_parameters(parameters_.rhs[type_], rhs_gradient_);
+  if (w_.dynamic_relations) update_parameters(parameters_.lhs[type_], lhs_gradient_);
   if (!parameters_.global.empty()) {
     update_global(lhs_);
     update_global(rhs_);
   }
-  const bool same = lhs_.rows == rhs_.rows;
-  update_rows(lhs_, same ? &rhs_ : nullptr);
-  if (!same) update_rows(rhs_, nullptr);
+  for (Moved& moved : moved_) {
+    if (moved.rows == nullptr) continue;
+    const auto rows = static_cast<int64_t>(moved.merge.rows().size());
+    workers_.run((rows + kRowGrain - 1) / kRowGrain, [&](int64_t task, int) {
+      step_of(moved).shared(task * kRowGrain, std::min(rows, (task + 1) * kRowGrain));
+    });
+  }
   double loss = 0;
   for (const double one : loss_) loss += one;
   return loss;

@@ -2,16 +2,16 @@
 // How is one batch of edges trained? Chunks with their candidates, gradients, one step of every row
 // that was touched.
 //
-// A batch gives the same result with any number of workers: chunks read the tables as they are
-// before the batch, and every row sums its gradients in one order. Several BatchTrainers on the
+// A batch gives the same result with any number of workers: every row that a chunk reads is as it
+// was before the batch, and sums its gradients in one order. Several BatchTrainers on the
 // same tables at once are Hogwild (Niu et al., arXiv 1106.5730): fast, and not reproducible.
 #pragma once
 #include <span>
 
 #include "profiler/kernels/graph_chunk.hpp"
+#include "profiler/kernels/row_step.hpp"
 #include "profiler/kernels/workers.hpp"
 #include "validate/embedding/loaded_rows.hpp"
-#include "validate/embedding/row_merge.hpp"
 
 namespace meshplan::graph {
 
@@ -39,21 +39,32 @@ class BatchTrainer {
     int64_t candidates = 0;      ///< uniform ones of a chunk
     std::vector<int32_t> ids;    ///< places in `rows`, chunk after chunk
     std::vector<int64_t> first;  ///< place of a chunk's first in ids
-    float* gradient = nullptr;   ///< [ids, D]
+    std::vector<float> global;   ///< gradients of the type's global vector, [chunks, D]
+
+    std::span<const int32_t> of(int64_t chunk) const {
+      const auto c = static_cast<size_t>(chunk);
+      return {ids.data() + first[c], ids.data() + first[c + 1]};
+    }
+  };
+  /// Rows of one type that the batch moves.
+  struct Moved {
+    const LoadedRows* rows = nullptr;
+    RowMerge merge;
+    std::vector<float> kept;  ///< gradients of rows that several chunks touch
   };
   struct Space {
     cpu::ChunkSpace chunk;
-    std::vector<float> x, y, row;
+    std::vector<float> x, y, gradient, row;
     std::vector<const float*> from;
   };
 
+  void read_edges(const Batch& batch);
   void draw(const Batch& batch, Side& side, bool right, uint64_t stream);
+  void merge_rows();
   double run_chunk(const Batch& batch, int64_t chunk, Space& space);
-  void gather(const Side& side, int64_t chunk, int64_t count, Space& space,
-              std::vector<float>& out) const;
-  void update_rows(Side& side, const Side* also);
-  void update_parameters(ParameterTable& table, const std::vector<float>& gradient, int64_t rows,
-                         std::span<const int32_t> relations, double rate);
+  void gather(const Side& side, int64_t chunk, Space& space, std::vector<float>& out) const;
+  RowStep<LoadedRows> step_of(Moved& moved) const;
+  void update_parameters(ParameterTable& table, std::vector<float>& gradient);
   void update_global(const Side& side);
 
   const Workload& w_;
@@ -66,12 +77,14 @@ class BatchTrainer {
   int32_t relation_ = 0;  ///< row of its operator where the batch has one relation
   int64_t chunks_ = 0;
   Side lhs_, rhs_;
-  std::vector<float> gradient_, rhs_gradient_, lhs_gradient_, weights_, shared_;
-  std::vector<int32_t> relations_;
+  Moved moved_[2];  ///< the second where the sides are of different types
+  /// Operators: an edge's slot among the gradients of its chunk, [groups, parameters].
+  RowMerge operators_;
+  std::vector<int32_t> relations_, slots_;
+  std::vector<float> rhs_gradient_, lhs_gradient_, weights_;
   std::vector<uint8_t> loops_;
   std::vector<double> loss_;
   std::vector<Space> spaces_;  ///< by worker
-  RowMerge merge_, parameter_merge_;
 };
 
 }  // namespace meshplan::graph

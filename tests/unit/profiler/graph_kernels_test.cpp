@@ -5,10 +5,11 @@
 #include <array>
 #include <cmath>
 
-#include "profiler/kernels/bf16_product.hpp"
 #include "profiler/kernels/elementwise.hpp"
 #include "profiler/kernels/graph_chunk.hpp"
 #include "profiler/kernels/graph_rows.hpp"
+#include "profiler/kernels/product.hpp"
+#include "profiler/kernels/row_step.hpp"
 #include "tests/unit/catch.hpp"
 
 namespace meshplan::cpu {
@@ -23,7 +24,7 @@ constexpr int64_t kEdges = 3, kRows = 5, kCols = 4;
 struct Case {
   ChunkModel model;
   std::vector<float> x, y, rhs, lhs;
-  std::vector<int32_t> relations = {1, 0, 1};
+  std::vector<int32_t> relations = {1, 0, 1}, slots = {0, 1, 0};
   std::vector<float> weights = {0.5F, 1, 2};
   std::vector<uint8_t> loops = {0, 1, 0};
   std::vector<int32_t> ids = {3, 7, 3, 5, 7};  // edges 0 and 2 have one answer
@@ -66,6 +67,8 @@ struct Case {
     chunk.rhs_params = rhs.data();
     chunk.lhs_params = lhs.data();
     chunk.relations = mixed() && p > 0 ? relations.data() : nullptr;
+    chunk.slots = slots.data();
+    chunk.operators = mixed() ? 2 : 1;
     return chunk_gradient(model, chunk, space, {dx.data(), dy.data(), drhs.data(), dlhs.data()});
   }
 };
@@ -89,9 +92,8 @@ void check_gradients(const ChunkModel& model, bool masked = false) {
   const auto p = static_cast<size_t>(graph::parameters_of(model.op, kCols));
   const auto check_operator = [&](std::vector<float>& values, const std::vector<float>& gradient) {
     for (size_t i = 0; i < p; ++i) {
-      double sum = gradient[i];
-      if (c.mixed()) sum = gradient[p + i];  // relation 0 is edge 1's alone
-      CHECK(near(sum, slope(values[i])));
+      CHECK(near(gradient[c.mixed() ? p + i : i], slope(values[i])));  // relation 0
+      if (c.mixed()) CHECK(near(gradient[i], slope(values[p + i])));
     }
   };
   check_operator(c.rhs, drhs);
@@ -155,27 +157,27 @@ TEST_CASE("losses by hand") {
   std::vector<float> s = {1, 0, 2};
   LossRows rows;
   rows.loss = Loss::softmax;
-  CHECK(loss_gradient(rows, 1, 3, s.data()) ==
+  CHECK(loss_gradient(rows, 1, 3, 3, s.data()) ==
         Approx(-1 + std::log(std::exp(1.0) + 1 + std::exp(2.0))));
   s = {1, 0, 2};
   rows.loss = Loss::logistic;
-  CHECK(loss_gradient(rows, 1, 3, s.data()) ==
+  CHECK(loss_gradient(rows, 1, 3, 3, s.data()) ==
         Approx(std::log1p(std::exp(-1.0)) + (std::log(2.0) + std::log1p(std::exp(2.0))) / 3));
   s = {1, 0, 2};
   rows.loss = Loss::ranking;
   rows.margin = 0.5F;
-  CHECK(loss_gradient(rows, 1, 3, s.data()) == Approx(1.5));
+  CHECK(loss_gradient(rows, 1, 3, 3, s.data()) == Approx(1.5));
   CHECK(s == std::vector<float>{-1, 0, 1});
   // The answer once more in column 1, the other end in column 2: e^1 and e^2, then e^1 alone.
   const int32_t ids[] = {4, 4};
   uint8_t loop = 0;
   rows = {.ids = ids, .own = true, .loops = &loop};
   s = {1, 0, 2};
-  CHECK(loss_gradient(rows, 1, 3, s.data()) ==
+  CHECK(loss_gradient(rows, 1, 3, 3, s.data()) ==
         Approx(-1 + std::log(std::exp(1.0) + std::exp(2.0))));
   loop = 1;
   s = {1, 0, 2};
-  CHECK(loss_gradient(rows, 1, 3, s.data()) == Approx(0).margin(1e-6));
+  CHECK(loss_gradient(rows, 1, 3, 3, s.data()) == Approx(0).margin(1e-6));
 }
 
 TEST_CASE("bf16 products are those of the rounded operands") {
@@ -191,8 +193,8 @@ TEST_CASE("bf16 products are those of the rounded operands") {
   for (const auto& [trans_a, trans_b] : {std::pair{false, true}, {false, false}, {true, false}})
     for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {33, 21, 50}}) {
       CAPTURE(trans_a, trans_b, m, n, k);
-      const Bf16Product shape{trans_a,           trans_b, m, n, k, (trans_a ? m : k) + 1,
-                              (trans_b ? k : n), n + 2};
+      const Product shape{trans_a,           trans_b, m, n, k, (trans_a ? m : k) + 1,
+                          (trans_b ? k : n), n + 2};
       const std::vector<uint16_t> a = draw((trans_a ? k : m) * shape.lda),
                                   b = draw((trans_b ? n : k) * shape.ldb);
       std::vector<float> c(static_cast<size_t>(m * shape.ldc), 9), space;
@@ -235,6 +237,71 @@ TEST_CASE("gradients by bf16 products are near those by fp32") {
           CHECK(b[which][i] == Approx(a[which][i]).margin(0.03 * static_cast<double>(largest)));
       }
     }
+}
+
+TEST_CASE("fp32 products, small and large, are those of the sums") {
+  for (const auto& [trans_a, trans_b] : {std::pair{false, true}, {false, false}, {true, false}})
+    for (const auto& [m, n, k] : {std::array<int64_t, 3>{2, 3, 4}, {180, 170, 150}}) {
+      CAPTURE(trans_a, trans_b, m, n, k);
+      const Product shape{trans_a,           trans_b, m, n, k, (trans_a ? m : k) + 1,
+                          (trans_b ? k : n), n + 2};
+      std::vector<float> a, b, c(static_cast<size_t>(m * shape.ldc), 9);
+      for (int64_t i = 0; i < (trans_a ? k : m) * shape.lda; ++i)
+        a.push_back(static_cast<float>(i % 7) - 3);
+      for (int64_t i = 0; i < (trans_b ? n : k) * shape.ldb; ++i)
+        b.push_back(static_cast<float>(i % 5) - 2);
+      fp32_product(shape, a.data(), b.data(), c.data());
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t j = 0; j < n; ++j) {
+          float sum = 0;  // of whole numbers: exact
+          for (int64_t l = 0; l < k; ++l)
+            sum += a[static_cast<size_t>(trans_a ? l * shape.lda + i : i * shape.lda + l)] *
+                   b[static_cast<size_t>(trans_b ? j * shape.ldb + l : l * shape.ldb + j)];
+          if (c[static_cast<size_t>(i * shape.ldc + j)] != sum) FAIL(i << ' ' << j);
+        }
+        CHECK(c[static_cast<size_t>(i * shape.ldc + n)] == 9);
+      }
+    }
+  CHECK(dot_product(9, std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8, 9}.data(),
+                    std::vector<float>{1, 1, 1, 1, 1, 1, 1, 1, 2}.data()) == 54);
+}
+
+TEST_CASE("rows of one chunk move with it, those of several at the end, by hand") {
+  // Chunk 0 touches rows 2, 0, 2; chunk 1 rows 1, 0, 1.
+  graph::RowMerge merge;
+  for (int turn = 0; turn < 2; ++turn) {  // the second finds nothing of the first
+    merge.begin(3);
+    merge.next_chunk();
+    for (const auto& [row, position] : {std::pair{2, 0}, {0, 1}, {2, 2}}) merge.add(row, position);
+    merge.next_chunk();
+    for (const auto& [row, position] : {std::pair{1, 0}, {0, 1}, {1, 2}}) merge.add(row, position);
+    merge.end();
+    CHECK(merge.groups(0).size() == 2);
+    CHECK(merge.groups(1).size() == 2);
+    CHECK(merge.slots() == 2);  // row 0 in either chunk
+    CHECK(merge.rows().size() == 3);
+  }
+  struct Rows {
+    float *values, *sums;
+    float* row(int64_t i) const { return values + 2 * i; }
+    float* sum(int64_t i) const { return sums + i; }
+  };
+  float values[6] = {}, sums[3] = {}, kept[4] = {};
+  const Rows rows{values, sums};
+  const graph::RowStep<Rows> step{merge, rows, 2, 1, 0, false, kept};
+  float first[] = {3, 3, 1, 1, 1, 1}, second[] = {1, 1, 4, 4, 2, 2};
+  step.chunk(0, first, nullptr);
+  CHECK(sums[2] == 16);  // 3 + 1
+  CHECK(values[4] == Approx(-1));
+  CHECK(sums[0] == 0);
+  step.chunk(1, second, nullptr);
+  CHECK(sums[1] == 9);  // 1 + 2
+  CHECK(sums[0] == 0);
+  step.shared(0, 3);
+  CHECK(sums[0] == 25);  // 1 + 4
+  CHECK(values[0] == Approx(-1));
+  CHECK(sums[1] == 9);
+  CHECK(sums[2] == 16);
 }
 
 TEST_CASE("row-wise Adagrad by hand") {
