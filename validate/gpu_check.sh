@@ -4,7 +4,7 @@
 # JSON file a configuration, and files that are there are kept.
 #
 #   validate/gpu_check.sh pack             build/gpu.tar.xz: programs and libraries of the stages, on a machine with a build
-#   validate/gpu_check.sh 1 ... 6          on a machine with a GPU; results in validate/gpu/<device>/stage-N/
+#   validate/gpu_check.sh 1 ... 7          on a machine with a GPU; results in validate/gpu/<device>/stage-N/
 #   validate/gpu_summary.py FOLDER         what is there as one document (every stage prints it at its end)
 #
 #   1 every kernel against a float64 reference; memory checker on tiny shapes; the communicators
@@ -13,14 +13,16 @@
 #   4 tokens per second of 1B and 8B beside PyTorch
 #   5 one rank of a plan of 405B on 8,192 GPUs
 #   6 rates of products and attention beside the library's best
+#   7 graph embeddings: batches and ranking beside the CPU's, edges a second, predicted against measured times and memory of 10 settings
 #
-# MESHPLAN_BUILD: folder with meshplan, gpu_kernels, gpu_rates, gpu_suite (build/gpu or its archive, then build/release, build/dev).
-# MESHPLAN_PYTHON: a python3 with torch, for stages 4 and 6. Exit code 6 without a GPU, 5 if a comparison fails.
+# MESHPLAN_BUILD: folder with meshplan, gpu_kernels, gpu_rates, gpu_suite, gpu_graph (build/gpu or its archive, then build/release, build/dev).
+# MESHPLAN_PYTHON: a python3 with torch, for stages 4 and 6. MESHPLAN_GRAPH: a workload with edges to rank, of examples/graphs.sh, for
+# stage 7; else a made-up one. Exit code 6 without a GPU, 5 if a comparison fails.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-stage=${1:?a stage: pack, or 1 to 6}
-case $stage in pack | [1-6]) ;; *)
-  echo "error: no stage '$stage': pack, or 1 to 6" >&2
+stage=${1:?a stage: pack, or 1 to 7}
+case $stage in pack | [1-7]) ;; *)
+  echo "error: no stage '$stage': pack, or 1 to 7" >&2
   exit 2
   ;;
 esac
@@ -46,7 +48,7 @@ if [ "$stage" = pack ]; then
   [ "$build" != "$target" ] || build=$root/build/release
   rm -rf "$target"
   mkdir -p "$target/lib"
-  for program in meshplan gpu_kernels gpu_rates gpu_suite; do
+  for program in meshplan gpu_kernels gpu_rates gpu_suite gpu_graph; do
     cp "$(tool $program)" "$target/"
     strip "$target/$program"
     # libraries of this system that the other one may lack; the C library and the driver are its own
@@ -178,6 +180,39 @@ PY
 6)
   keep rates "$(tool gpu_rates)"
   keep shares "$python" "$root/validate/bench/torch_gpu.py" rates "$out/rates.json"
+  ;;
+7)
+  keep parity "$(tool gpu_graph)"
+  graphs=$(mktemp -d)
+  trap 'rm -rf "$graphs"' EXIT
+  # graph NAME NODES EDGES RELATIONS KEYS...: edges stay inside groups of 20 nodes, so that there is something to rank
+  graph() {
+    local name=$1 nodes=$2 edges=$3 relations=$4
+    shift 4
+    [ -s "$graphs/$name.yaml" ] && return
+    awk -v n="$nodes" -v e="$edges" -v r="$relations" 'BEGIN { srand(7); for (i = 0; i < e; ++i) { x = int(rand() * n)
+      printf "n%d\tr%d\tn%d\n", x, int(rand() * r), x - x % 20 + int(rand() * 20) } }' >"$graphs/$name.tsv"
+    head -2000 "$graphs/$name.tsv" >"$graphs/$name-test.tsv"
+    printf '%s\n' "entities: {node: {}}" "relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]" \
+      "dynamic_relations: true" "data: {train: [$name.tsv], test: [$name-test.tsv]}" "comparator: dot" "loss: softmax" "learning_rate: 0.1" \
+      "init_scale: 0.1" "$@" >"$graphs/$name.yaml"
+  }
+  graph small 20000 400000 20 "dimension: 104" "batch: 1000" "batch_negatives: 200" "uniform_negatives: 200" "epochs: 5"
+  ranked=${MESHPLAN_GRAPH:-$graphs/small.yaml}
+  keep ranked-gpu "$meshplan" validate run "$ranked" --device cuda --json
+  keep ranked-gpu-bf16 "$meshplan" validate run "$ranked" --device cuda --precision bf16 --json
+  keep ranked-cpu "$meshplan" validate run "$ranked" --threads "$(nproc)" --deterministic --json
+  graph large 1000000 10000000 20 "dimension: 400" "batch: 20000" "batch_negatives: 500" "uniform_negatives: 500" "epochs: 3"
+  # D, negatives of the batch and uniform ones, edges of a batch, products, partitions
+  for setting in "400 500 500 20000 bf16 1" "400 500 500 20000 fp32 1" "400 500 500 50000 bf16 1" "400 500 500 5000 bf16 1" "400 500 500 20000 bf16 4" \
+    "400 100 100 20000 bf16 1" "200 500 500 20000 bf16 1" "104 500 500 20000 bf16 1" "104 50 50 20000 fp32 1" "400 1000 1000 20000 bf16 1"; do
+    read -r cols own uniform batch precision partitions <<<"$setting"
+    late && exit 0
+    sed -e "s/^dimension.*/dimension: $cols/" -e "s/^batch:.*/batch: $batch/" -e "s/^batch_negatives.*/batch_negatives: $own/" \
+      -e "s/^uniform_negatives.*/uniform_negatives: $uniform/" "$graphs/large.yaml" >"$graphs/setting.yaml"
+    keep "time-d$cols-n$own+$uniform-b$batch-$precision-p$partitions" "$meshplan" validate run "$graphs/setting.yaml" --device cuda \
+      --precision "$precision" --partitions "$partitions" --cluster "1x$gpu" --evaluate none --threads "$(nproc)" --save-every 0 --json
+  done
   ;;
 esac
 rm -f "$out"/*.part

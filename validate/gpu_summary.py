@@ -126,6 +126,40 @@ def stage6():
     return {"rates": rows}
 
 
+def stage7():
+    out = {}
+    if parity := read(7, "parity"):
+        out["batches beside the CPU's"] = {"checks": len(parity["checks"]), "within": sum(c["within"] for c in parity["checks"]),
+                                          "met": parity["all_within"]}
+    cpu = read(7, "ranked-cpu")
+    for name in ("ranked-gpu", "ranked-gpu-bf16"):
+        gpu = read(7, name)
+        if cpu and gpu and "evaluation" in gpu:
+            ours, theirs = gpu["evaluation"]["filtered"]["mrr"], cpu["evaluation"]["filtered"]["mrr"]
+            out[name] = {"mrr": ours, "cpu_mrr": theirs, "apart": ours / theirs - 1, "met": abs(ours / theirs - 1) <= 0.01}
+    rows = []
+    for path in sorted((folder / "stage-7").glob("time-*.json")):
+        run = read(7, path.stem)
+        if not run or "pass_time" not in run:
+            rows.append({"configuration": path.stem, "outcome": (run or {}).get("outcome", "failed")})
+            continue
+        times, device = run["pass_time"], run["device"]
+        rows.append({"configuration": path.stem, "measured_s": times["measured_s"], "predicted_s": times["predicted_s"],
+                     "time_error": times["error"], "edges_per_s": run["edges"] / times["measured_s"],
+                     "memory_error": device["predicted_bytes"] / device["allocated_bytes"] - 1})
+    if rows:
+        out["configurations"] = rows
+    for kind, goal in (("time_error", 0.10), ("memory_error", 0.05)):
+        errors = [abs(row[kind]) for row in rows if kind in row]
+        if errors:
+            mean = statistics.mean(errors)
+            out["mean_" + kind] = {"value": mean, "of": len(errors), "met": len(errors) >= 10 and mean <= goal}
+    fast = [row["edges_per_s"] for row in rows if row["configuration"].startswith("time-d400-n500+500") and "edges_per_s" in row]
+    if fast:
+        out["edges_per_s, D 400, 1,000 negatives"] = {"value": max(fast), "goal_on_h200": 25e6}
+    return out
+
+
 def missed(item):
     if isinstance(item, dict):
         return item.get("met") is False or any(missed(v) for v in item.values())
@@ -134,7 +168,7 @@ def missed(item):
 
 def main():
     stages = {str(i): stage() or "unmeasured"
-              for i, stage in enumerate((stage1, stage2, stage3, stage4, stage5, stage6), 1)}
+              for i, stage in enumerate((stage1, stage2, stage3, stage4, stage5, stage6, stage7), 1)}
     dates = {p.parent.name: p.read_text().strip() for p in sorted(folder.glob("stage-*/date"))}
     print(json.dumps({"schema": "meshplan.gpu-check/1", "device": folder.name, "dates": dates, "stages": stages}, indent=1))
     return 5 if missed(stages) else 0

@@ -10,6 +10,7 @@
 #include "planner/report/table.hpp"
 #include "profiler/comm/gpu_world.hpp"
 #include "strategies/embedding/plan_file.hpp"
+#include "topologies/cluster/cluster.hpp"
 #include "validate/embedding/run.hpp"
 
 namespace meshplan::cli {
@@ -19,7 +20,7 @@ using report::Align;
 
 struct GraphFlags {
   std::string workload, order, ties = "realistic", on = "test", folder, tsv, npy, pbg, start,
-                               entities, profile;
+                               entities, profile, device, cluster;
   int64_t partitions = 0, resident = 0, ranks = 0, threads = 0, epochs = -1, seed = 1,
           candidates = 0, save_every = 1, evaluate_every = 0;
   std::string precision;
@@ -47,6 +48,7 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   app.add_flag("--no-prefetch", f.no_prefetch, "partitions move only between buckets");
   add("--precision", f.precision,
       "operands of the scores' products, fp32 or bf16; else the plan's, or fp32");
+  add("--device", f.device, "cpu or cuda (cpu)")->check(CLI::IsMember({"cpu", "cuda"}));
   add("--epochs", f.epochs, "instead of the workload's");
   add("--seed", f.seed, "of everything that is drawn (1)");
   add("--checkpoints", f.folder, "folder of partitions and checkpoints; else a temporary one");
@@ -56,7 +58,10 @@ void add_flags(CLI::App& app, GraphFlags& f) {
   add("--evaluate", f.on, "on these edges: test (default), valid, none");
   add("--evaluate-every", f.evaluate_every, "epochs; else after the last one");
   add("--candidates", f.candidates, "entities drawn for the ranking; 0: all (default)");
-  add("--profile", f.profile, "CPU profile (meshplan profile): predict the time of a pass as well");
+  CLI::Option* profile = add("--profile", f.profile,
+                             "CPU profile (meshplan profile): predict the time of a pass as well");
+  add("--cluster", f.cluster, "the same for GPUs: 1xH200, or a cluster's name or file")
+      ->excludes(profile);
   add("--export-tsv", f.tsv, "folder for entities.tsv and relations.tsv");
   add("--export-npy", f.npy, "folder for NumPy arrays and their names");
   add("--export-pbg", f.pbg, "folder for a checkpoint of PyTorch-BigGraph, its entities beside it");
@@ -101,7 +106,7 @@ Result<graph::RunOptions> options_from(const GraphFlags& f, const graph::Planned
                       .hint = "test, valid or none"};
   if (!f.precision.empty() && f.precision != "fp32" && f.precision != "bf16")
     return Diagnostic{.kind = ErrorKind::usage,
-                      .message = "CPUs train in no such precision",
+                      .message = "graphs are trained in no such precision",
                       .where = "--precision",
                       .value = f.precision,
                       .hint = "fp32 or bf16"};
@@ -112,6 +117,12 @@ Result<graph::RunOptions> options_from(const GraphFlags& f, const graph::Planned
                       .where = "--profile",
                       .value = name_of(o.plan.compute),
                       .hint = "leave --profile out, or --precision fp32"};
+  o.cuda = f.device == "cuda";
+  if (o.cuda ? !f.profile.empty() : !f.cluster.empty())
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "predicts another device than the one that trains",
+                      .where = o.cuda ? "--profile" : "--cluster",
+                      .hint = o.cuda ? "--cluster" : "--profile"};
   o.threads = {o.plan.threads, f.deterministic};
   o.seed = static_cast<uint64_t>(f.seed);
   o.folder = f.folder;
@@ -146,6 +157,16 @@ Json traffic_json(const graph::Traffic& t) {
           {"synchronised_bytes", t.synchronised_bytes}};
 }
 
+Result<graph::GraphMachine> machine_from(const GraphFlags& f) {
+  if (f.cluster.empty()) {
+    MESHPLAN_TRY(const CpuProfile profile, read_cpu_profile(f.profile));
+    return graph::machine_of(profile);
+  }
+  MESHPLAN_TRY(const Cluster cluster, find_cluster(f.cluster));
+  MESHPLAN_TRY(const graph::GraphAssumptions assumed, graph::load_graph_assumptions());
+  return graph::machine_of(cluster, assumed.storage_bytes_per_s);
+}
+
 /// Seconds of a pass, predicted from the times of the kernels, and the shortest one measured: other
 /// work on the computer only ever adds to it.
 struct PassTimes {
@@ -153,9 +174,9 @@ struct PassTimes {
   std::vector<Part> parts;  ///< of the prediction
 };
 Result<std::optional<PassTimes>> pass_times(const graph::RunAnswer& a, const GraphFlags& f) {
-  if (f.profile.empty() || a.passes.empty()) return std::optional<PassTimes>();
-  MESHPLAN_TRY(const CpuProfile profile, read_cpu_profile(f.profile));
-  MESHPLAN_TRY(const graph::GraphMachine machine, graph::machine_of(profile));
+  if ((f.profile.empty() && f.cluster.empty()) || a.passes.empty())
+    return std::optional<PassTimes>();
+  MESHPLAN_TRY(const graph::GraphMachine machine, machine_from(f));
   MESHPLAN_TRY(graph::EpochEstimate epoch, graph::estimate_epoch(a.workload, a.plan, machine));
   PassTimes out;
   const auto passes = static_cast<double>(a.workload.passes_per_epoch);
@@ -210,6 +231,10 @@ Json to_document(const graph::RunAnswer& a, const std::optional<PassTimes>& time
   out["memory"] = {{"predicted_bytes", a.expected_bytes()},
                    {"predicted_parts_bytes", parts_json(a.memory)},
                    {"measured_bytes", a.peak_bytes > 0 ? Json(a.peak_bytes) : Json()}};
+  if (!a.device.empty())
+    out["device"] = {{"name", a.device},
+                     {"predicted_bytes", a.expected_device_bytes},
+                     {"allocated_bytes", a.device_bytes}};
   if (a.evaluation)
     out["evaluation"] = {{"ties", f.ties},
                          {"candidates", f.candidates},
@@ -263,6 +288,10 @@ std::string to_text(const graph::RunAnswer& a, const std::optional<PassTimes>& t
     out += fmt::format("  {} held {} at most while it trained, predicted {}: {:+.1f} %\n",
                        f.processes ? "the processes together" : "the process", report::gib(peak),
                        report::gib(predicted), 100 * error_of(predicted, peak));
+  if (!a.device.empty())
+    out += fmt::format("  {} allocated {} at most, predicted {}\n", a.device,
+                       report::gib(static_cast<double>(a.device_bytes)),
+                       report::gib(static_cast<double>(a.expected_device_bytes)));
   if (a.import_s > 0)
     out += fmt::format(
         "  import of {} edges in {}, {} edges/s\n", report::grouped(a.imported_edges),
@@ -335,6 +364,7 @@ int run_validate_graph(const Arguments& arguments) {
       "  meshplan validate run graph.yaml --threads 2\n"
       "  meshplan validate run graph.yaml --partitions 8 --resident 4 --checkpoints state\n"
       "  meshplan validate run graph.yaml --partitions 4 --ranks 2 --order halving\n"
+      "  meshplan validate run graph.yaml --device cuda --cluster 1xH200\n"
       "  meshplan plan graph.yaml cpu.yaml --save plan.yaml && meshplan validate run plan.yaml\n",
       "meshplan validate run");
   GraphFlags flags;

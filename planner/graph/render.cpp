@@ -7,6 +7,7 @@
 #include "planner/report/estimate.hpp"
 #include "planner/report/format.hpp"
 #include "planner/report/table.hpp"
+#include "validate/embedding/device_batch.hpp"
 
 namespace meshplan::graph {
 namespace {
@@ -69,8 +70,10 @@ std::string plan_text(const GraphReport& r, const EpochEstimate& e) {
       fmt::format("       {}; an epoch moves {} from where rows wait, {} back, {} between ranks\n",
                   report::plural(e.machines, "machine"), gib(static_cast<double>(t.loaded_bytes)),
                   gib(static_cast<double>(t.stored_bytes)), gib(static_cast<double>(t.sent_bytes)));
-  if (!r.question.machine.is_cpu)
-    out += "       priced only: 'meshplan validate run' trains on CPUs\n";
+  const std::vector<std::string> refused = not_on_devices(w);
+  if (!r.question.machine.is_cpu && !refused.empty())
+    out += fmt::format("       priced only: 'meshplan validate run' does not train {} on GPUs\n",
+                       fmt::join(refused, ", "));
   Table time({{"time of an epoch", Align::left}, {"", Align::right}, {"", Align::right}});
   for (const Part& part : e.time)
     time.add({part.name, seconds(part.value), percent(part.value / e.epoch_s)});

@@ -2,6 +2,7 @@
 // A build without CUDA.
 #include "profiler/comm/gpu_world.hpp"
 #include "profiler/cuda/gpu.hpp"
+#include "profiler/cuda/graph.hpp"
 #include "profiler/measure/cuda.hpp"
 
 namespace meshplan {
@@ -23,5 +24,9 @@ Result<std::vector<GpuFacts>> gpus() {
 }
 
 std::map<std::string, std::string> library_versions() { return {}; }
+
+Result<std::unique_ptr<graph::GraphDevice>> make_graph_device(int) {
+  return Diagnostic{.kind = ErrorKind::missing, .message = "this build has no CUDA"};
+}
 
 }  // namespace meshplan::cuda

@@ -14,6 +14,7 @@ namespace meshplan::cuda {
   use(cublasLtMatmulAlgoGetHeuristic) use(cublasLtMatmulDescCreate)                       \
   use(cublasLtMatmulDescDestroy) use(cublasLtMatmulDescSetAttribute)                      \
   use(cublasLtMatrixLayoutCreate) use(cublasLtMatrixLayoutDestroy)                        \
+  use(cublasLtMatrixLayoutSetAttribute)                                                   \
   use(cublasLtMatmulPreferenceCreate) use(cublasLtMatmulPreferenceDestroy)                \
   use(cublasLtMatmulPreferenceSetAttribute) use(cublasLtGetStatusString)
 // clang-format on
@@ -92,6 +93,9 @@ Result<Products::Plan*> Products::plan_of(cudaStream_t stream, const Product& pr
     return refused("matrix product", "an empty dimension");
   }
   const bool fp8 = product.in == DType::fp8;
+  if (product.count != 1 && (product.count < 1 || fp8 || product.bias || product.accumulate)) {
+    return refused("matrix product", "several at once in 8 bits, with a bias or added to c");
+  }
   if (fp8 && product.layout != Layout::tn) {
     return refused("matrix product", "8-bit operands that do not lie along the inner dimension");
   }
@@ -125,16 +129,29 @@ Result<Products::Plan*> Products::plan_of(cudaStream_t stream, const Product& pr
     MESHPLAN_CHECK(set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
   }
   const auto matrix = [&](cublasLtMatrixLayout_t* layout, cudaDataType_t type, int64_t rows,
-                          int64_t cols) {
-    return api_->status(api_->cublasLtMatrixLayoutCreate(layout, type, static_cast<uint64_t>(rows),
-                                                         static_cast<uint64_t>(cols), rows),
-                        "cublasLtMatrixLayoutCreate");
+                          int64_t cols, int64_t stride) -> Status {
+    MESHPLAN_CHECK(
+        api_->status(api_->cublasLtMatrixLayoutCreate(layout, type, static_cast<uint64_t>(rows),
+                                                      static_cast<uint64_t>(cols), rows),
+                     "cublasLtMatrixLayoutCreate"));
+    if (product.count == 1) return Done{};
+    const auto count = static_cast<int32_t>(product.count);
+    const auto put = [&](cublasLtMatrixLayoutAttribute_t attribute, const auto& value) {
+      return api_->status(
+          api_->cublasLtMatrixLayoutSetAttribute(*layout, attribute, &value, sizeof(value)),
+          "cublasLtMatrixLayoutSetAttribute");
+    };
+    MESHPLAN_CHECK(put(CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, count));
+    return put(CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, stride);
   };
   const auto [m, n, k] = std::tuple(product.m, product.n, product.k);
-  MESHPLAN_CHECK(op_b == CUBLAS_OP_T ? matrix(&plan.a, in, k, n) : matrix(&plan.a, in, n, k));
+  const auto [sa, sb, sc] = std::tuple(product.a_stride, product.b_stride, product.c_stride);
+  MESHPLAN_CHECK(op_b == CUBLAS_OP_T ? matrix(&plan.a, in, k, n, sb)
+                                     : matrix(&plan.a, in, n, k, sb));
   const cudaDataType_t in_a = product.a_e5m2 ? CUDA_R_8F_E5M2 : in;
-  MESHPLAN_CHECK(op_a == CUBLAS_OP_T ? matrix(&plan.b, in_a, m, k) : matrix(&plan.b, in_a, k, m));
-  MESHPLAN_CHECK(matrix(&plan.c, out, n, m));
+  MESHPLAN_CHECK(op_a == CUBLAS_OP_T ? matrix(&plan.b, in_a, m, k, sa)
+                                     : matrix(&plan.b, in_a, k, m, sa));
+  MESHPLAN_CHECK(matrix(&plan.c, out, n, m, sc));
 
   cublasLtMatmulPreference_t preference = nullptr;
   MESHPLAN_CHECK(api_->status(api_->cublasLtMatmulPreferenceCreate(&preference), "preference"));

@@ -27,7 +27,13 @@ struct Product {
   bool accumulate = false;  ///< beta = 1, else 0
   bool bias = false;        ///< adds bias [n] in the type of c to each row
   bool a_e5m2 = false;      ///< fp8: a is a gradient
-  auto key() const { return std::tuple(m, n, k, layout, in, out, accumulate, bias, a_e5m2); }
+  /// So many products at once, their matrices so many elements apart. Not in fp8, with a bias or
+  /// accumulating.
+  int64_t count = 1, a_stride = 0, b_stride = 0, c_stride = 0;
+  auto key() const {
+    return std::tuple(m, n, k, layout, in, out, accumulate, bias, a_e5m2, count, a_stride, b_stride,
+                      c_stride);
+  }
 };
 
 /// What 8-bit operands are multiplied by, on the device.

@@ -32,10 +32,10 @@ inline float normal(uint64_t key, uint64_t i) {
 /// bits that holds n, walked until the image is in range.
 class Permutation {
  public:
-  Permutation(int64_t n, uint64_t key) : n_(static_cast<uint64_t>(n)), key_(key) {
+  constexpr Permutation(int64_t n, uint64_t key) : n_(static_cast<uint64_t>(n)), key_(key) {
     while ((uint64_t{1} << (2 * half_)) < n_) ++half_;
   }
-  int64_t operator()(int64_t i) const {
+  constexpr int64_t operator()(int64_t i) const {
     auto x = static_cast<uint64_t>(i);
     do {
       uint64_t left = x >> half_, right = x & mask();
@@ -50,7 +50,7 @@ class Permutation {
   }
 
  private:
-  uint64_t mask() const { return (uint64_t{1} << half_) - 1; }
+  constexpr uint64_t mask() const { return (uint64_t{1} << half_) - 1; }
   uint64_t n_, key_;
   unsigned half_ = 1;
 };

@@ -6,7 +6,7 @@ last=gpu_check.sh
 : >"$work/out"
 : >"$work/err"
 script=$root/validate/gpu_check.sh
-"$script" 7 2>/dev/null && problem "there is no stage 7"
+"$script" 8 2>/dev/null && problem "there is no stage 8"
 if [ ! -e /dev/nvidia0 ]; then
   code=0
   "$script" 1 >"$work/out" 2>"$work/err" || code=$?
@@ -18,7 +18,7 @@ mkdir -p "$work/gpu/stage-2"
 summary() { code=0; python3 "$root/validate/gpu_summary.py" "$work/gpu" >"$work/out" || code=$?; }
 summary
 [ $code = 0 ] || problem "exit $code of an empty summary"
-[ "$(grep -c unmeasured "$work/out")" = 6 ] || problem "not all stages are unmeasured"
+[ "$(grep -c unmeasured "$work/out")" = 7 ] || problem "not all stages are unmeasured"
 run_of() { printf '{"steps": [{"loss": 8.0}, {"loss": %s}], "ledger_equal": true, "memory_equal": true}' "$1"; }
 run_of 7.00 >"$work/gpu/stage-2/cpu-fp32.json"
 run_of 7.03 >"$work/gpu/stage-2/gpu-bf16.json"
@@ -27,4 +27,14 @@ summary
 run_of 7.04 >"$work/gpu/stage-2/gpu-bf16.json"
 summary
 [ $code = 5 ] || problem "0.57 % apart counts as met"
+rm -r "$work/gpu/stage-2"
+mkdir "$work/gpu/stage-7"
+ranked() { printf '{"evaluation": {"filtered": {"mrr": %s}}}' "$1"; }
+ranked 0.500 >"$work/gpu/stage-7/ranked-cpu.json"
+ranked 0.496 >"$work/gpu/stage-7/ranked-gpu.json"
+summary
+[ $code = 0 ] || problem "an MRR 0.8 % lower counts as missed"
+ranked 0.494 >"$work/gpu/stage-7/ranked-gpu.json"
+summary
+[ $code = 5 ] || problem "an MRR 1.2 % lower counts as met"
 finish

@@ -60,6 +60,18 @@ run 0 validate run "$work/graph.yaml" --deterministic --precision bf16 --json --
 run 2 validate run "$work/graph.yaml" --precision fp8
 err_has "fp32 or bf16"
 
+# GPUs: what they do not train is refused first, then exit 6 where there is none; a prediction is of the device that trains.
+run 2 validate run "$work/graph.yaml" --device cuda --profile "$work/cpu.yaml"
+err_has "--cluster"
+run 2 validate run "$work/graph.yaml" --cluster 1xH200
+sed -e 's/complex_diagonal/linear/' -e 's/dot/cos/' -e 's/dimension: 8/dimension: 10/' "$work/graph.yaml" >"$work/linear.yaml"
+run 3 validate run "$work/linear.yaml" --device cuda
+err_has "GPUs do not train operator linear, comparator cos, dimension 10 (a multiple of 8)"
+if [ ! -e /dev/nvidia0 ]; then
+  run 6 validate run "$work/graph.yaml" --device cuda
+  [ "$(wc -l <"$work/err")" = 1 ] || problem "not one line that says what is missing"
+fi
+
 # A full disk: one of 40 KB of its own, where the system lets a user mount it.
 if unshare -rm true 2>/dev/null; then
   mkdir "$work/small"

@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 for source in "$root"/profiler/cuda/*.cu; do echo "#include \"$source\""; done >"$work/all.cu"
 status=0
 for arch in 80 90a 100; do
-  if "$nvcc" -std=c++20 -cubin -gencode="arch=compute_$arch,code=sm_$arch" -O3 -I"$root" "$@" -Xptxas=-v \
+  if "$nvcc" -std=c++20 -cubin -gencode="arch=compute_$arch,code=sm_$arch" -O3 --expt-relaxed-constexpr -I"$root" "$@" -Xptxas=-v \
     "$work/all.cu" -o "$work/$arch.cubin" >"$work/log" 2>&1; then
     most=$(grep -oE 'Used [0-9]+ registers' "$work/log" | grep -oE '[0-9]+' | sort -n | tail -1)
     echo "sm_$arch: $(grep -c 'Compiling entry function' "$work/log") kernels, at most $most registers, no spills"

@@ -7,32 +7,17 @@
 #include <thread>
 
 #include "profiler/kernels/graph_random.hpp"
+#include "validate/embedding/device_batch.hpp"
 
 namespace meshplan::graph {
 namespace {
 
-/// Edges that batches are cut from: all, or those of one relation; pieces of the buckets.
-struct Group {
-  struct Piece {
-    int64_t begin, place;  ///< of its first edge: among all edges, in the group
-  };
-  std::vector<Piece> pieces;
-  int64_t count = 0, first_batch = 0;  ///< edges; first of all batches that is this group's
-
-  int64_t edge(int64_t place) const {
-    const auto next = std::upper_bound(pieces.begin(), pieces.end(), place,
-                                       [](int64_t at, const Piece& p) { return at < p.place; });
-    const Piece& piece = *(next - 1);
-    return piece.begin + place - piece.place;
-  }
-};
-
 /// A pass takes places [count pass / passes, count (pass + 1) / passes) of the shuffled group.
 int64_t share_of(int64_t count, int64_t pass, int64_t passes) { return count * pass / passes; }
 
-std::vector<Group> groups_of(const Workload& w, const Edges& edges,
-                             std::span<const EdgeRange> buckets) {
-  std::map<int32_t, Group> by_relation;
+std::vector<EdgeGroup> groups_of(const Workload& w, const Edges& edges,
+                                 std::span<const EdgeRange> buckets) {
+  std::map<int32_t, EdgeGroup> by_relation;
   for (const EdgeRange& bucket : buckets)
     for (int64_t at = bucket.begin; at < bucket.end;) {
       int64_t end = bucket.end;
@@ -43,90 +28,124 @@ std::vector<Group> groups_of(const Workload& w, const Edges& edges,
                                relation) -
               edges.relation.begin();
       }
-      Group& group = by_relation[relation];
+      EdgeGroup& group = by_relation[relation];
       group.pieces.push_back({at, group.count});
       group.count += end - at;
       at = end;
     }
-  std::vector<Group> out;
+  std::vector<EdgeGroup> out;
   out.reserve(by_relation.size());
   for (auto& [relation, group] : by_relation) out.push_back(std::move(group));
   return out;
 }
 
-}  // namespace
+/// A thread, or with several threads a team of them.
+class ThreadWorker : public BatchWorker {
+ public:
+  ThreadWorker(const Workload& w, SharedParameters& parameters, int size, DType products)
+      : threads_(size), trainer_(w, parameters, threads_, products) {}
 
-struct BucketTrainer::Worker {
-  Worker(const Workload& w, SharedParameters& parameters, int size, DType products)
-      : threads(size), trainer(w, parameters, threads, products) {}
-  cpu::Workers threads;
-  BatchTrainer trainer;
-  std::vector<int32_t> places;
+  Status begin(const TrainingRound& round) override {
+    round_ = &round;
+    loss_ = 0;
+    return Done{};
+  }
+  Status train(const BatchDraw& draw) override {
+    const EdgeGroup& group = round_->groups[draw.group];
+    places_.clear();
+    for (int64_t i = draw.from; i < draw.to; ++i)
+      places_.push_back(static_cast<int32_t>(group.edge(draw.order(i))));
+    Batch batch;
+    batch.edges = &round_->edges;
+    batch.places = places_;
+    batch.rows = &round_->rows;
+    batch.key = draw.key;
+    loss_ += trainer_.train(batch);
+    return Done{};
+  }
+  Result<double> end() override { return loss_; }
+  Status settle(const Tables&, bool) override { return Done{}; }
+
+ private:
+  cpu::Workers threads_;
+  BatchTrainer trainer_;
+  const TrainingRound* round_ = nullptr;
+  std::vector<int32_t> places_;
+  double loss_ = 0;
 };
 
+}  // namespace
+
 BucketTrainer::BucketTrainer(const Workload& workload, SharedParameters& parameters,
-                             const ThreadMode& mode, DType products)
+                             const ThreadMode& mode, DType products, GraphDevice* device)
     : w_(workload) {
+  if (device != nullptr) {
+    workers_.push_back(make_device_worker(w_, parameters, products, *device));
+    return;
+  }
   const int workers = mode.deterministic ? 1 : mode.threads;
   for (int i = 0; i < workers; ++i)
-    workers_.push_back(
-        std::make_unique<Worker>(w_, parameters, mode.deterministic ? mode.threads : 1, products));
+    workers_.push_back(std::make_unique<ThreadWorker>(
+        w_, parameters, mode.deterministic ? mode.threads : 1, products));
 }
 
-BucketTrainer::~BucketTrainer() = default;
+Status BucketTrainer::settle(const Tables& tables, bool leaves) {
+  for (const auto& worker : workers_) MESHPLAN_CHECK(worker->settle(tables, leaves));
+  return Done{};
+}
 
-BucketTrainer::Outcome BucketTrainer::train(const Edges& edges, std::span<const EdgeRange> buckets,
-                                            const EdgeShare& share,
-                                            const std::vector<LoadedRows>& rows) {
+Result<BucketTrainer::Outcome> BucketTrainer::train(const Edges& edges,
+                                                    std::span<const EdgeRange> buckets,
+                                                    const EdgeShare& share,
+                                                    const std::vector<LoadedRows>& rows) {
   int64_t batches = 0;
-  std::vector<Group> groups = groups_of(w_, edges, buckets);
-  for (Group& group : groups) {
+  std::vector<EdgeGroup> groups = groups_of(w_, edges, buckets);
+  for (EdgeGroup& group : groups) {
     group.first_batch = batches;
     const int64_t own = share_of(group.count, share.pass + 1, share.passes) -
                         share_of(group.count, share.pass, share.passes);
     batches += (own + w_.batch - 1) / w_.batch;
   }
-  if (batches == 0) return {};
+  if (batches == 0) return Outcome{};
+  const TrainingRound round{edges, buckets, groups, rows};
   const Permutation batch_order(batches, combine(share.key, 1));
   std::atomic<int64_t> next{0};
-  std::vector<Outcome> outcomes(workers_.size());
-  const auto work = [&](size_t id) {
-    Worker& worker = *workers_[id];
-    Outcome& outcome = outcomes[id];
+  std::vector<Result<Outcome>> outcomes(workers_.size(), Outcome{});
+  const auto run = [&](BatchWorker& worker) -> Result<Outcome> {
+    Outcome outcome;
+    MESHPLAN_CHECK(worker.begin(round));
     for (int64_t turn; (turn = next.fetch_add(1)) < batches;) {
       const int64_t k = batch_order(turn);
       const auto after =
           std::upper_bound(groups.begin(), groups.end(), k,
-                           [](int64_t batch, const Group& g) { return batch < g.first_batch; });
-      const Group& group = *(after - 1);
+                           [](int64_t batch, const EdgeGroup& g) { return batch < g.first_batch; });
+      const EdgeGroup& group = *(after - 1);
+      BatchDraw draw;
+      draw.group = static_cast<size_t>(&group - groups.data());
       // The order of the edges is the epoch's, so that the passes of an epoch meet each once.
-      const Permutation order(
+      draw.order = Permutation(
           group.count, combine(share.key, 2 + static_cast<uint64_t>(group.pieces.front().begin)));
-      const int64_t from =
+      draw.from =
           share_of(group.count, share.pass, share.passes) + (k - group.first_batch) * w_.batch;
-      const int64_t to =
-          std::min(from + w_.batch, share_of(group.count, share.pass + 1, share.passes));
-      worker.places.clear();
-      for (int64_t i = from; i < to; ++i)
-        worker.places.push_back(static_cast<int32_t>(group.edge(order(i))));
-      Batch batch;
-      batch.edges = &edges;
-      batch.places = worker.places;
-      batch.rows = &rows;
-      batch.key = combine(combine(share.key, 3 + static_cast<uint64_t>(share.pass)),
-                          static_cast<uint64_t>(k));
-      outcome.loss += worker.trainer.train(batch);
-      outcome.edges += to - from;
+      draw.to = std::min(draw.from + w_.batch, share_of(group.count, share.pass + 1, share.passes));
+      draw.key = combine(combine(share.key, 3 + static_cast<uint64_t>(share.pass)),
+                         static_cast<uint64_t>(k));
+      MESHPLAN_CHECK(worker.train(draw));
+      outcome.edges += draw.to - draw.from;
     }
+    MESHPLAN_TRY(outcome.loss, worker.end());
+    return outcome;
   };
+  const auto work = [&](size_t id) { outcomes[id] = run(*workers_[id]); };
   std::vector<std::thread> threads;
   for (size_t id = 1; id < workers_.size(); ++id) threads.emplace_back(work, id);
   work(0);
   for (std::thread& thread : threads) thread.join();
   Outcome sum;
-  for (const Outcome& one : outcomes) {
-    sum.edges += one.edges;
-    sum.loss += one.loss;
+  for (const Result<Outcome>& one : outcomes) {
+    if (!one.ok()) return one.error();
+    sum.edges += one->edges;
+    sum.loss += one->loss;
   }
   return sum;
 }

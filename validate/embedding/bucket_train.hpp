@@ -5,14 +5,11 @@
 #pragma once
 #include <span>
 
+#include "profiler/kernels/graph_device.hpp"
 #include "validate/embedding/batch.hpp"
+#include "validate/embedding/batch_worker.hpp"
 
 namespace meshplan::graph {
-
-/// Edges of a bucket.
-struct EdgeRange {
-  int64_t begin = 0, end = 0;
-};
 
 /// Which of the edges, in which order: those of pass `pass` of the `passes` of an epoch.
 struct EdgeShare {
@@ -28,25 +25,25 @@ struct ThreadMode {
 /// Threads with their scratch; kept from bucket to bucket.
 class BucketTrainer {
  public:
-  /// products: what the operands of the scores' products are rounded to.
+  /// products: what the operands of the scores' products are rounded to. device: trains in place
+  /// of the threads, which can be none; see device_batch.hpp for what it trains.
   BucketTrainer(const Workload& workload, SharedParameters& parameters, const ThreadMode& mode,
-                DType products);
-  ~BucketTrainer();
-  BucketTrainer(const BucketTrainer&) = delete;
-  BucketTrainer& operator=(const BucketTrainer&) = delete;
+                DType products, GraphDevice* device = nullptr);
 
   struct Outcome {
     int64_t edges = 0;
     double loss = 0;  ///< summed over the edges
   };
-  /// rows: what is loaded, by entity type; all ends of the buckets are among them.
-  Outcome train(const Edges& edges, std::span<const EdgeRange> buckets, const EdgeShare& share,
-                const std::vector<LoadedRows>& rows);
+  /// rows: what is loaded, by entity type; all ends of the buckets are among them. Error: the
+  /// device's.
+  Result<Outcome> train(const Edges& edges, std::span<const EdgeRange> buckets,
+                        const EdgeShare& share, const std::vector<LoadedRows>& rows);
+  /// See BatchWorker.
+  Status settle(const Tables& tables, bool leaves);
 
  private:
-  struct Worker;
   const Workload& w_;
-  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::unique_ptr<BatchWorker>> workers_;
 };
 
 }  // namespace meshplan::graph

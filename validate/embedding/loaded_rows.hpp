@@ -38,11 +38,13 @@ class LoadedRows {
     return part.table->sums() + (place - part.place);
   }
 
- private:
   struct Part {
     Table* table;
     int64_t first, place;  ///< of its first entity: index and place
   };
+  const std::vector<Part>& parts() const { return parts_; }
+
+ private:
   /// Partitions are few: the last that begins at `value` or before.
   const Part& last_with(int64_t Part::*begin, int64_t value) const {
     size_t at = parts_.size() - 1;

@@ -29,7 +29,8 @@ RankTrainer::RankTrainer(const RankSetup& setup, SharedParameters& parameters, W
     : s_(setup),
       parameters_(parameters),
       world_(world),
-      trainer_(*setup.workload, parameters, setup.threads, setup.program->plan.compute) {}
+      trainer_(*setup.workload, parameters, setup.threads, setup.program->plan.compute,
+               setup.device) {}
 
 Status RankTrainer::load_resident(int64_t version) {
   const GraphPlan& plan = s_.program->plan;
@@ -107,6 +108,7 @@ Status RankTrainer::arrive(const GraphStep& step, int64_t version, Traffic& traf
 Status RankTrainer::leave(const GraphStep& step, int64_t version, Traffic& traffic) {
   const int p = step.partition;
   const int64_t bytes = bytes_of(held_[p]);
+  MESHPLAN_CHECK(trainer_.settle(held_[p], true));
   if (step.peer >= 0) {
     const Tables& tables = held_[p];
     for (size_t t = 0; t < tables.size(); ++t)
@@ -209,8 +211,8 @@ Result<PassReport> RankTrainer::pass(int64_t version) {
     const auto round = static_cast<uint64_t>(plan.ranks) * k + static_cast<uint64_t>(world_.rank());
     const EdgeShare share{turn, w.passes_per_epoch,
                           combine(combine(s_.seed, static_cast<uint64_t>(epoch)), round)};
-    const BucketTrainer::Outcome outcome =
-        trainer_.train(s_.buckets->edges, ranges, share, loaded_rows());
+    MESHPLAN_TRY(const BucketTrainer::Outcome outcome,
+                 trainer_.train(s_.buckets->edges, ranges, share, loaded_rows()));
     report.edges += outcome.edges;
     report.loss += outcome.loss;
     report.train_s += since(training);
@@ -222,6 +224,7 @@ Result<PassReport> RankTrainer::pass(int64_t version) {
     report.wait_s += since(leaving);
   }
   const auto last = Clock::now();
+  for (const auto& [partition, tables] : held_) MESHPLAN_CHECK(trainer_.settle(tables, false));
   MESHPLAN_CHECK(finish_writes());
   report.wait_s += since(last);
   report.seconds = since(start);

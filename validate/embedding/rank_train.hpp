@@ -28,6 +28,7 @@ struct RankSetup {
   const GraphProgram* program = nullptr;
   ThreadMode threads;
   uint64_t seed = 1;
+  GraphDevice* device = nullptr;  ///< trains in place of the threads
 };
 
 class RankTrainer {

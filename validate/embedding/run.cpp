@@ -8,9 +8,13 @@
 #include <utility>
 
 #include "costmodel/graph/epoch.hpp"
+#include "profiler/comm/gpu_world.hpp"
 #include "profiler/comm/launched_world.hpp"
 #include "profiler/comm/thread_world.hpp"
+#include "profiler/cuda/gpu.hpp"
+#include "profiler/cuda/graph.hpp"
 #include "profiler/kernels/graph_random.hpp"
+#include "validate/embedding/device_batch.hpp"
 #include "validate/embedding/export.hpp"
 #include "validate/embedding/resident.hpp"
 #include "validate/embedding/run_folder.hpp"
@@ -200,7 +204,22 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
   computer.is_cpu = true;
   answer.memory = memory_parts(w, program, computer);
   MESHPLAN_TRY(SharedParameters parameters, store.load_parameters(version));
-  RankTrainer trainer({&w, &graph, &buckets, &store, &program, options.threads, options.seed},
+  std::unique_ptr<GraphDevice> device;
+  if (options.cuda) {
+    const int own = options.processes ? std::max(launched_rank().local_rank, 0) : world.rank();
+    MESHPLAN_TRY(device, cuda::make_graph_device(own));
+    computer.is_cpu = false;
+    for (const Part& part : memory_parts(w, program, computer))
+      answer.expected_device_bytes += static_cast<int64_t>(part.value);
+  }
+  RankTrainer trainer({.workload = &w,
+                       .graph = &graph,
+                       .buckets = &buckets,
+                       .store = &store,
+                       .program = &program,
+                       .threads = options.threads,
+                       .seed = options.seed,
+                       .device = device.get()},
                       parameters, world);
   MESHPLAN_CHECK(trainer.load_resident(version));
   const int64_t last = w.epochs * w.passes_per_epoch;
@@ -236,6 +255,10 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
     answer.passes.push_back(std::move(line));
   }
   answer.peak_bytes = peak_resident_bytes();
+  if (device != nullptr) {
+    answer.device = device->name();
+    answer.device_bytes = device->peak_bytes();
+  }
   if (in_memory)
     MESHPLAN_CHECK(finish({w, graph, resident_tables(w, trainer), parameters}, options, answer));
   return answer;
@@ -303,6 +326,18 @@ Status compare_processes(World& world, const RunOptions& options, Read& read) {
   return Done{};
 }
 
+Status check_cuda(const Workload& workload) {
+  const std::vector<std::string> refused = not_on_devices(workload);
+  if (!refused.empty())
+    return Diagnostic{.kind = ErrorKind::no_plan,
+                      .message = fmt::format("GPUs do not train {}", fmt::join(refused, ", ")),
+                      .where = workload.name,
+                      .rule = "graph-device",
+                      .hint = "--device cpu"};
+  const auto present = cuda::gpus();
+  return present.ok() ? Status(Done{}) : Status(present.error());
+}
+
 /// What only the process of rank 0 adds to its answer.
 void complete(const Read& read, const RunOptions& options, RunAnswer& answer) {
   answer.resident_bytes = std::max(read.peak_bytes, peak_resident_bytes());
@@ -320,6 +355,7 @@ void complete(const Read& read, const RunOptions& options, RunAnswer& answer) {
 Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const Progress& progress) {
   RunOptions options = given;
   MESHPLAN_CHECK(check_plan(workload, options.plan));
+  if (options.cuda) MESHPLAN_CHECK(check_cuda(workload));
   RunFolder folder;
   Read read;
   RunAnswer answer;

@@ -29,6 +29,7 @@ struct RunOptions {
   /// This process is one rank, see launched_world.hpp. Each reads the graph; all use rank 0's
   /// folder.
   bool processes = false;
+  bool cuda = false;  ///< a GPU trains, of a rank its own where there are as many
 };
 
 struct PassLine {
@@ -52,8 +53,11 @@ struct RunAnswer {
   std::optional<Evaluation> evaluation;
   double evaluate_s = 0;
 
-  std::vector<Part> memory;    ///< bytes that all processes should hold at most while they train
-  int64_t peak_bytes = 0;      ///< what they held, as the system counts; 0: it does not say
+  std::vector<Part> memory;  ///< bytes that all processes should hold at most while they train
+  int64_t peak_bytes = 0;    ///< what they held, as the system counts; 0: it does not say
+  std::string device;        ///< that trained; empty: threads
+  int64_t device_bytes = 0;  ///< that it allocated at most
+  int64_t expected_device_bytes = 0;
   int64_t resident_bytes = 0;  ///< of rank 0's, the most since its start: of the import, too
   int64_t expected_bytes() const {
     double sum = 0;
