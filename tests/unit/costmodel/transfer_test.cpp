@@ -33,6 +33,23 @@ TEST_CASE("collectives in a step are slower between nodes only") {
   CHECK(seconds(2) == Approx(2 * seconds(1)));
 }
 
+TEST_CASE(
+    "kernels and transfers of makers without measured libraries have a slowdown of their own") {
+  Constants constants;
+  constants.kernel_slowdown = 1.1;
+  constants.network_slowdown = 1.6;
+  constants.other_libraries = 1.5;
+  for (const auto& [name, slower] : {std::pair{"8xH100", 1.0}, {"8xMI300X", 1.5}}) {
+    const auto costs = CostModel::load(*find_cluster(name), constants);
+    REQUIRE(costs.ok());
+    const auto links = (*costs)->links(Plan{}, Trainer{});
+    REQUIRE(links.ok());
+    const PriceContext context = (*costs)->context(Plan{}, Trainer{}, *links);
+    CHECK(context.kernel_slowdown == Approx(1.1 * slower));
+    CHECK(context.network_slowdown == Approx(1.6 * slower));
+  }
+}
+
 TEST_CASE("norms have the rate of their own kernels, above that of a copy") {
   const Trainer trainer;
   const PriceContext context{a100().kernels, a100().collectives, trainer, DType::bf16, {}};
