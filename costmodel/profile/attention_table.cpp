@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "costmodel/profile/axis.hpp"
 #include "costmodel/profile/csv.hpp"
 
 namespace meshplan {
@@ -13,14 +14,6 @@ namespace {
 
 constexpr double kNoise = 0.04;
 constexpr double kPerDoubling = 0.04;
-
-std::pair<size_t, double> locate(const std::vector<double>& axis, double x) {
-  if (axis.size() < 2 || x <= axis.front()) return {0, 0.0};
-  if (x >= axis.back()) return {axis.size() - 2, 1.0};
-  const auto above = std::upper_bound(axis.begin(), axis.end(), x);
-  const auto i = static_cast<size_t>(above - axis.begin()) - 1;
-  return {i, (x - axis[i]) / (axis[i + 1] - axis[i])};
-}
 
 }  // namespace
 

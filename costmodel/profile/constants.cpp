@@ -8,8 +8,6 @@
 #include "topologies/base/reader.hpp"
 
 namespace meshplan {
-namespace {
-
 const char* id_of(HostClass host) {
   switch (host) {
     case HostClass::eager:
@@ -23,8 +21,6 @@ const char* id_of(HostClass host) {
   }
   return "?";
 }
-
-}  // namespace
 
 Result<HostCosts> load_host_costs(HostClass host, const std::string& gpu_family) {
   const std::string path = data_root() + "/costmodel/data/host.yaml";
@@ -51,21 +47,6 @@ Result<HostCosts> load_host_costs(HostClass host, const std::string& gpu_family)
     return Diagnostic{ErrorKind::input, "no entry for this host class", path, id_of(host)};
   if (!ratio) return Diagnostic{ErrorKind::input, "no CPU for this GPU family", path, gpu_family};
   return HostCosts{found->kernel_s * *ratio, found->collective_s * *ratio, found->sync_s * *ratio};
-}
-
-Result<OverlapFacts> load_overlap_facts() {
-  MESHPLAN_TRY(MapReader in, MapReader::open(data_root() + "/costmodel/data/overlap.yaml"));
-  OverlapFacts out;
-  out.compute_slowdown = in.number("compute_slowdown_mean_share");
-  out.compute_slowdown_max = in.number("compute_slowdown_max_share");
-  out.collective_slowdown = in.number("collective_slowdown_share");
-  out.nvlink_channels = static_cast<int>(in.integer("nvlink_channels"));
-  out.network_channels = static_cast<int>(in.integer("network_channels"));
-  in.text("compute_slowdown_source");
-  in.text("collective_slowdown_source");
-  in.text("channels_source");
-  MESHPLAN_CHECK(in.finish());
-  return out;
 }
 
 }  // namespace meshplan

@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "costmodel/profile/axis.hpp"
 #include "costmodel/profile/csv.hpp"
 
 namespace meshplan {
@@ -41,15 +42,6 @@ double waves_seconds(const GemmChip& chip, const GemmShape& s) {
     }
   }
   return best;
-}
-
-/// Index of the lower end of the interval that holds x, and the weight of the upper end.
-std::pair<size_t, double> locate(const std::vector<double>& axis, double x) {
-  if (axis.size() < 2 || x <= axis.front()) return {0, 0.0};
-  if (x >= axis.back()) return {axis.size() - 2, 1.0};
-  const auto above = std::upper_bound(axis.begin(), axis.end(), x);
-  const auto i = static_cast<size_t>(above - axis.begin()) - 1;
-  return {i, (x - axis[i]) / (axis[i + 1] - axis[i])};
 }
 
 }  // namespace

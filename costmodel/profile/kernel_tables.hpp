@@ -4,7 +4,7 @@
 // Measured tables (costmodel/data) where there are some, the nearest relative's residuals at this
 // GPU's own peaks elsewhere. Every answer says which, with its relative error. Values are for a
 // kernel among back-to-back kernels on a device that is otherwise idle; the time of the host to
-// issue it is in host.yaml, the slowdown beside a collective in overlap.yaml.
+// issue it is in host.yaml, the slowdown beside a collective in constants.yaml.
 // A lookup takes below a microsecond; nothing is cached, nothing is locked: const is thread-safe.
 #pragma once
 #include <cstdint>

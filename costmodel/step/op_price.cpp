@@ -79,9 +79,9 @@ struct Traffic {
     return d(op.elements) * static_cast<double>(bytes_of(op.dtype));
   }
   double operator()(const OptimizerStep& op) const {
-    // One multiplication a kernel: 20 passes over arrays of the weights' size (torch/optim/adamw.py,
-    // _multi_tensor_adamw: mul 2, lerp 3, mul 2, addcmul 3, sqrt 2, div 2, add 2, addcdiv 4), where
-    // one kernel for all makes seven.
+    // One multiplication a kernel: 20 passes over arrays of the weights' size
+    // (torch/optim/adamw.py, _multi_tensor_adamw: mul 2, lerp 3, mul 2, addcmul 3, sqrt 2, div 2,
+    // add 2, addcdiv 4), where one kernel for all makes seven.
     const double passes = trainer.optimizer == OptimizerKernel::fused ? 1 : 20.0 / 7;
     return d(op.bytes) * passes;
   }

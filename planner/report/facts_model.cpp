@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "costmodel/profile/constants.hpp"
 #include "planner/report/facts.hpp"
 #include "planner/report/format.hpp"
 
@@ -64,20 +65,6 @@ void add_mla(Sheet& s, const Mla& mla) {
   s.whole("head size without positions", "qk_nope_head_dim", mla.qk_nope_head_dim);
   s.whole("head size with positions", "qk_rope_head_dim", mla.qk_rope_head_dim);
   s.whole("head size of v", "v_head_dim", mla.v_head_dim);
-}
-
-const char* name_of(HostClass host) {
-  switch (host) {
-    case HostClass::eager:
-      return "eager";
-    case HostClass::compiled:
-      return "compiled";
-    case HostClass::graph:
-      return "graph";
-    case HostClass::native:
-      return "native";
-  }
-  return "?";
 }
 
 const char* name_of(TpOverlap overlap) {
@@ -157,7 +144,7 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.flag("ZeRO-1 reduces whole gradients", "zero1_all_reduces", t.zero1_all_reduces);
   s.add("gradient bucket", "bucket_bytes", t.bucket_bytes,
         t.bucket_bytes > 0 ? gib(t.bucket_bytes) : "one layer");
-  s.word("host", "host_class", name_of(t.host));
+  s.word("host", "host_class", id_of(t.host));
   s.whole("host waits a step", "sync_points_per_step", t.sync_points_per_step);
 }
 

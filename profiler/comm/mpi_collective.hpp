@@ -3,15 +3,11 @@
 // sums are made by the receiver in rank order, as on every back end.
 #pragma once
 #include "profiler/comm/mpi_transport.hpp"
+#include "profiler/comm/transport_world.hpp"
 
 namespace meshplan {
 
-struct MpiGroup {
-  Transport* transport;
-  std::vector<int> members;  ///< world ranks
-  std::string label;
-  uint64_t id;
-};
+using MpiGroup = TransportGroup<Transport>;
 
 class MpiCollective : public Operation, public Active {
  public:

@@ -56,23 +56,7 @@ class MpiCommunicator : public Communicator {
   int64_t next_ = 0;
 };
 
-class MpiWorld : public World {
- public:
-  explicit MpiWorld(Transport* transport) : transport_(transport) {}
-  int rank() const override { return transport_->rank(); }
-  int size() const override { return transport_->size(); }
-  void stop(const std::string& reason) override { transport_->stop(reason); }
-
-  Result<std::unique_ptr<Communicator>> group(const std::vector<int>& members,
-                                              const std::string& label) override {
-    MESHPLAN_TRY(const int own, place_in_group(members, label));
-    return std::unique_ptr<Communicator>(std::make_unique<MpiCommunicator>(
-        MpiGroup{transport_, members, label, next_group_id(members, label)}, own, &ledger()));
-  }
-
- private:
-  Transport* transport_;
-};
+using MpiWorld = TransportWorld<Transport, MpiCommunicator>;
 
 Transport* transport = nullptr;  // of this process, until finish_mpi
 bool clean = false;

@@ -12,16 +12,12 @@
 #include "profiler/comm/gpu_world.hpp"
 #include "profiler/comm/reduce.hpp"
 #include "profiler/comm/tcp_transport.hpp"
+#include "profiler/comm/transport_world.hpp"
 
 namespace meshplan {
 namespace {
 
-struct TcpGroup {
-  TcpTransport* transport;
-  std::vector<int> members;
-  std::string label;
-  uint64_t id;
-};
+using TcpGroup = TransportGroup<TcpTransport>;
 
 /// Every rank sends every other one its part when the call starts, and combines when it waits. An
 /// all-reduce then goes round once more with the sums.
@@ -276,22 +272,7 @@ class TcpCommunicator : public Communicator {
   int64_t next_ = 0;
 };
 
-class TcpWorld : public World {
- public:
-  explicit TcpWorld(TcpTransport* transport) : transport_(transport) {}
-  int rank() const override { return transport_->rank(); }
-  int size() const override { return transport_->size(); }
-  void stop(const std::string& reason) override { transport_->stop(reason); }
-  Result<std::unique_ptr<Communicator>> group(const std::vector<int>& members,
-                                              const std::string& label) override {
-    MESHPLAN_TRY(const int own, place_in_group(members, label));
-    return std::unique_ptr<Communicator>(std::make_unique<TcpCommunicator>(
-        TcpGroup{transport_, members, label, next_group_id(members, label)}, own, &ledger()));
-  }
-
- private:
-  TcpTransport* transport_;
-};
+using TcpWorld = TransportWorld<TcpTransport, TcpCommunicator>;
 
 }  // namespace
 

@@ -5,13 +5,12 @@
 
 #include <bit>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
+
+#include "validate/embedding/run_folder.hpp"
 
 namespace meshplan::graph {
 namespace {
-
-namespace fs = std::filesystem;
 
 /// A file that is being written; its errors come out at the end.
 class Output {
@@ -34,15 +33,6 @@ class Output {
   std::string path_;
   std::ofstream out_;
 };
-
-Status make_folder(const std::string& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (!error) return Done{};
-  return Diagnostic{.kind = ErrorKind::input,
-                    .message = "cannot make the folder: " + error.message(),
-                    .where = folder};
-}
 
 /// Rows of a featurised type are features, which have numbers only.
 std::string row_name(const Graph& graph, size_t type, int64_t row) {

@@ -10,6 +10,7 @@
 #include "strategies/embedding/plan.hpp"
 #include "topologies/base/files.hpp"
 #include "validate/embedding/graph.hpp"
+#include "validate/embedding/run_folder.hpp"
 
 namespace meshplan::graph {
 namespace {
@@ -29,12 +30,7 @@ std::vector<FloatSpan> spans(SharedParameters& parameters) {
 
 Result<PartitionStore> PartitionStore::open(const Workload& workload, const std::string& folder,
                                             int partitions, uint64_t seed, int threads) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error)
-    return Diagnostic{.kind = ErrorKind::input,
-                      .message = "cannot make the folder: " + error.message(),
-                      .where = folder};
+  MESHPLAN_CHECK(make_folder(folder));
   PartitionStore store;
   store.w_ = workload;
   store.folder_ = folder;

@@ -27,6 +27,15 @@ std::vector<int> everyone(const World& world) {
 
 }  // namespace
 
+Status make_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!error) return Done{};
+  return Diagnostic{.kind = ErrorKind::input,
+                    .message = "cannot make the folder: " + error.message(),
+                    .where = folder};
+}
+
 Result<RunFolder> RunFolder::take(const std::string& folder) {
   RunFolder out;
   std::error_code ignored;

@@ -8,6 +8,9 @@
 
 namespace meshplan::graph {
 
+/// Makes it and those above it. Error (input): it cannot be made.
+Status make_folder(const std::string& folder);
+
 /// A folder for one run at a time. Without a name it is a temporary one that lasts as long as the
 /// object; the system gives a named one back when the process ends, however.
 class RunFolder {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "profiler/kernels/attention.hpp"
 #include "profiler/kernels/elementwise.hpp"
 #include "validate/execute/apply.hpp"
+#include "validate/execute/attention_shape.hpp"
 
 namespace meshplan {
 
@@ -10,15 +10,7 @@ using cpu::Write;
 Status Apply::operator()(const Attention& attention) {
   const int cp = env_.plan().cp;
   const bool ring = attention.ring_step >= 0;
-  const cpu::AttentionShape shape{.batch = attention.batch,
-                                  .q_len = attention.q_len,
-                                  .kv_len = attention.kv_len,
-                                  .heads = attention.heads,
-                                  .kv_heads = attention.kv_heads,
-                                  .head_dim = attention.head_dim,
-                                  .head_dim_v = attention.head_dim_v,
-                                  .window = attention.window,
-                                  .kv_parts = ring ? 1 : attention.kv_len / attention.q_len};
+  const cpu::AttentionShape shape = shape_of(attention);
   const int own = env_.place().cp;
   const int32_t* q_position = env_.positions(own).data();
   const int32_t* kv_position = ring ? env_.positions((own - attention.ring_step + cp) % cp).data()

@@ -2,6 +2,7 @@
 // Attention on the GPU: cuDNN where it takes the shape, else plain kernels (context parallelism,
 // fp32, windows). Both passes of an operation take the same way: they differ in the order of lse.
 #include "profiler/cuda/attention_simple.hpp"
+#include "validate/execute/attention_shape.hpp"
 #include "validate/execute/cuda_apply.hpp"
 
 namespace meshplan {
@@ -15,15 +16,7 @@ float* fp32(Tensor x) { return reinterpret_cast<float*>(x.data); }
 Status CudaApply::operator()(const Attention& attention) {
   const int cp = env_.plan().cp;
   const bool ring = attention.ring_step >= 0;
-  const cpu::AttentionShape shape{.batch = attention.batch,
-                                  .q_len = attention.q_len,
-                                  .kv_len = attention.kv_len,
-                                  .heads = attention.heads,
-                                  .kv_heads = attention.kv_heads,
-                                  .head_dim = attention.head_dim,
-                                  .head_dim_v = attention.head_dim_v,
-                                  .window = attention.window,
-                                  .kv_parts = ring ? 1 : attention.kv_len / attention.q_len};
+  const cpu::AttentionShape shape = shape_of(attention);
   const bool forward = attention.pass == Pass::forward;
   const DType type = forward ? in(0).type : in(1).type;
   if (cp == 1 && kernels_.cudnn != nullptr && cuda::cudnn_takes(shape, type)) {

@@ -22,11 +22,4 @@ TEST_CASE("Newer GPUs stand in machines with faster hosts", "[kernels]") {
   CHECK(unknown.error().value == "no such family");
 }
 
-TEST_CASE("Overlap facts are shares of time", "[kernels]") {
-  const auto facts = load_overlap_facts();
-  REQUIRE(facts.ok());
-  CHECK(facts->compute_slowdown == Approx(0.189));
-  CHECK(facts->compute_slowdown < facts->compute_slowdown_max);
-}
-
 }  // namespace meshplan

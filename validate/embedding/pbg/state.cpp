@@ -12,6 +12,7 @@
 #include "strategies/embedding/plan.hpp"
 #include "topologies/base/files.hpp"
 #include "validate/embedding/pbg/h5_file.hpp"
+#include "validate/embedding/run_folder.hpp"
 
 namespace meshplan::graph {
 namespace {
@@ -193,6 +194,15 @@ Status read_operators(const H5File& file, const Workload& w, const std::vector<i
   return Done{};
 }
 
+Status has_names(const EntityType& entity) {
+  if (!entity.featurized()) return Done{};
+  return Diagnostic{.kind = ErrorKind::input,
+                    .message = "a type with features has no names in PBG's files",
+                    .where = "entities",
+                    .value = entity.name,
+                    .hint = "--export-tsv or --export-npy"};
+}
+
 }  // namespace
 
 PbgFolders pbg_folders(const std::string& folder) {
@@ -201,24 +211,13 @@ PbgFolders pbg_folders(const std::string& folder) {
 
 Status write_pbg_state(const Trained& t, int partitions, const PbgFolders& folders) {
   const Workload& w = t.workload;
-  for (const std::string& folder : {folders.entities, folders.checkpoint}) {
-    std::error_code error;
-    fs::create_directories(folder, error);
-    if (error)
-      return Diagnostic{.kind = ErrorKind::input,
-                        .message = "cannot make the folder: " + error.message(),
-                        .where = folder};
-  }
+  MESHPLAN_CHECK(make_folder(folders.entities));
+  MESHPLAN_CHECK(make_folder(folders.checkpoint));
   constexpr int64_t kVersion = 1;
   const std::vector<int64_t> parts = partitions_by_type(w, partitions);
   for (size_t type = 0; type < w.entities.size(); ++type) {
     const EntityType& entity = w.entities[type];
-    if (entity.featurized())
-      return Diagnostic{.kind = ErrorKind::input,
-                        .message = "a type with features has no names in PBG's files",
-                        .where = "entities",
-                        .value = entity.name,
-                        .hint = "--export-tsv or --export-npy"};
+    MESHPLAN_CHECK(has_names(entity));
     const Table& table = *t.tables[type];
     for (int64_t p = 0; p < parts[type]; ++p) {
       const int64_t from = first_of(p, parts[type], table.rows),
@@ -256,11 +255,7 @@ Result<PbgRead> read_pbg_state(const Workload& w, const Graph& graph, const PbgF
   MESHPLAN_TRY(out.version, read_count(folders.checkpoint + "/checkpoint_version.txt"));
   for (size_t type = 0; type < w.entities.size(); ++type) {
     const EntityType& entity = w.entities[type];
-    if (entity.featurized())
-      return Diagnostic{.kind = ErrorKind::input,
-                        .message = "a type with features has no names in PBG's files",
-                        .where = "entities",
-                        .value = entity.name};
+    MESHPLAN_CHECK(has_names(entity));
     const Places own = places_of(graph.entities[type]);
     Table& table = tables[type];
     int64_t taken = 0;
