@@ -100,9 +100,8 @@ BesideRows beside_rows(const Workload& w, const GraphPlan& plan, const GraphMach
                                            : edges;
   const int64_t edge = kEdgeBytes + (w.data.weight_column >= 0 ? kWeightBytes : 0);
   out.edges = edge * (machine.is_cpu || plan.partitions == 1 ? w.edges : std::min(edges, 2 * held));
-  const int64_t chunk = w.negatives.batch > 0 ? w.negatives.batch : w.negatives.uniform;
   out.workspace = machine.is_cpu ? plan.ranks * workspace_bytes(w, plan, plan.threads, plan.threads)
-                                 : workspace_bytes(w, plan, 1, (w.batch + chunk - 1) / chunk);
+                                 : device_scratch(w, plan.compute).total();
   // With their sums; several ranks of a computer hold them each, as they were after the last
   // exchange, and what has changed since.
   const int64_t copies = machine.is_cpu && plan.ranks > 1 ? 3 * plan.ranks : 1;

@@ -70,7 +70,7 @@ std::string plan_text(const GraphReport& r, const EpochEstimate& e) {
       fmt::format("       {}; an epoch moves {} from where rows wait, {} back, {} between ranks\n",
                   report::plural(e.machines, "machine"), gib(static_cast<double>(t.loaded_bytes)),
                   gib(static_cast<double>(t.stored_bytes)), gib(static_cast<double>(t.sent_bytes)));
-  const std::vector<std::string> refused = not_on_devices(w);
+  const std::vector<std::string> refused = not_on_devices(w, e.plan.compute);
   if (!r.question.machine.is_cpu && !refused.empty())
     out += fmt::format("       priced only: 'meshplan validate run' does not train {} on GPUs\n",
                        fmt::join(refused, ", "));

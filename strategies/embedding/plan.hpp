@@ -50,6 +50,23 @@ std::vector<int64_t> partitions_by_type(const Workload& workload, int partitions
 int64_t workspace_bytes(const Workload& workload, const GraphPlan& plan, int64_t trainers,
                         int64_t spaces);
 
+/// Rows of a chunk on a device come in so many: products like that.
+inline constexpr int64_t kDeviceSlots = 8;
+constexpr int64_t device_slots(int64_t rows) {
+  return (rows + kDeviceSlots - 1) / kDeviceSlots * kDeviceSlots;
+}
+/// Bytes that a device with memory of its own takes for a batch, all its chunks at once
+/// (validate/embedding/device_batch.hpp), by end: 0 left, 1 right. narrow: in bf16.
+struct DeviceScratch {
+  int64_t ids = 0, relations = 0, weights = 0, gradient = 0, operator_gradient[2] = {};
+  int64_t rows[2] = {}, operated[2] = {}, operated_gradient = 0, query_gradient[2] = {};
+  int64_t scores = 0, losses = 0, sort = 0;  ///< sort: of gradients of equal rows
+  int64_t narrow_rows[2] = {}, narrow_operated[2] = {}, narrow_scores = 0;
+  int64_t chunks = 0;  ///< a place each
+  int64_t total() const;
+};
+DeviceScratch device_scratch(const Workload& workload, DType compute);
+
 struct GraphStep {
   Op op;
   int partition = -1;  ///< that moves

@@ -66,7 +66,7 @@ err_has "--cluster"
 run 2 validate run "$work/graph.yaml" --cluster 1xH200
 sed -e 's/complex_diagonal/linear/' -e 's/dot/cos/' -e 's/dimension: 8/dimension: 10/' "$work/graph.yaml" >"$work/linear.yaml"
 run 3 validate run "$work/linear.yaml" --device cuda
-err_has "GPUs do not train operator linear, comparator cos, dimension 10 (a multiple of 8)"
+err_has "GPUs do not train operator linear, comparator cos, dimension 10 (a multiple of 4, in fp32)"
 if [ ! -e /dev/nvidia0 ]; then
   run 6 validate run "$work/graph.yaml" --device cuda
   [ "$(wc -l <"$work/err")" = 1 ] || problem "not one line that says what is missing"

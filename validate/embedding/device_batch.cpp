@@ -5,14 +5,11 @@
 
 #include <tuple>
 
+#include "strategies/embedding/plan.hpp"
 #include "validate/embedding/device_memory.hpp"
 
 namespace meshplan::graph {
 namespace {
-
-constexpr int64_t kSlots = 8;  // rows of a chunk come in eights: products like that
-
-int64_t in_eights(int64_t rows) { return (rows + kSlots - 1) / kSlots * kSlots; }
 
 /// Rows as products take them: fp32, and in bf16 where they do.
 struct Rows {
@@ -122,53 +119,35 @@ ChunkGrid DeviceWorker::grid_of(int64_t chunks, int64_t edges) const {
   ChunkGrid grid{.chunks = chunks, .edges = edges, .cols = cols()};
   for (const End end : {left, right}) {
     grid.uniform[end] = corrupted_[end] ? w_.negatives.uniform : 0;
-    grid.slots[end] = in_eights(edges + grid.uniform[end]);
+    grid.slots[end] = device_slots(edges + grid.uniform[end]);
   }
   return grid;
 }
 
 /// For the largest batch; the first time only.
 Status DeviceWorker::reserve() {
-  const int64_t chunks = (w_.batch + chunk_edges_ - 1) / chunk_edges_;
-  const ChunkGrid grid = grid_of(chunks, std::min(chunk_edges_, w_.batch));
-  const int64_t d = 4 * cols(), queries = grid.queries();
-  const int64_t all = grid.rows(left) + grid.rows(right);
-  const int64_t scores = queries * std::max(grid.slots[left], grid.slots[right]);
-  int64_t parameters = 0;
-  bool operated = false;
-  for (const RelationType& one : w_.relations) {
-    parameters = std::max(parameters, parameters_of(one.op, cols()));
-    operated = operated || one.op != Operator::none;
-  }
-  const int64_t operator_rows = mixed_ ? queries : chunks;
-  const auto make = [&](DeviceBuffer& buffer, int64_t bytes) {
-    return buffer.reserve(device_, bytes);
-  };
-  MESHPLAN_CHECK(make(ids_, 4 * all));
-  MESHPLAN_CHECK(make(relations_, 4 * queries));
-  if (!round_->edges.weight.empty()) MESHPLAN_CHECK(make(weights_, 4 * queries));
-  MESHPLAN_CHECK(make(gradient_, all * d));
-  MESHPLAN_CHECK(make(scores_, 4 * scores));
-  MESHPLAN_CHECK(make(losses_, 4 * queries));
-  MESHPLAN_CHECK(make(loss_, sizeof(double)));
-  if (bf16_) MESHPLAN_CHECK(make(narrow_scores_, 2 * scores));
-  for (const End end : {left, right}) {
-    MESHPLAN_CHECK(make(rows_[end], grid.rows(end) * d));
-    MESHPLAN_CHECK(make(query_gradient_[end], queries * d));
-    if (bf16_) MESHPLAN_CHECK(make(narrow_[end], grid.rows(end) * d / 2));
-    // Dynamic relations operate on the ends only, plain ones on all right candidates.
-    const int64_t rows = w_.dynamic_relations       ? queries
-                         : operated && end == right ? grid.rows(right)
-                                                    : 0;
-    if (rows > 0) MESHPLAN_CHECK(make(operated_[end], rows * d));
-    if (rows > 0 && bf16_) MESHPLAN_CHECK(make(narrow_operated_[end], rows * d / 2));
-    if (parameters > 0 && (end == right || w_.dynamic_relations))
-      MESHPLAN_CHECK(make(operator_gradient_[end], 4 * operator_rows * parameters));
-  }
-  if (operated && !w_.dynamic_relations)
-    MESHPLAN_CHECK(make(operated_gradient_, grid.rows(right) * d));
-  MESHPLAN_CHECK(make(one_relation_, 4 * chunks));
-  return device_.zero(one_relation_.as<int32_t>(), 4 * chunks);
+  const DeviceScratch bytes = device_scratch(w_, bf16_ ? DType::bf16 : DType::fp32);
+  std::vector<std::pair<DeviceBuffer*, int64_t>> all = {
+      {&ids_, bytes.ids},
+      {&relations_, bytes.relations},
+      {&weights_, bytes.weights},
+      {&gradient_, bytes.gradient},
+      {&scores_, bytes.scores},
+      {&losses_, bytes.losses},
+      {&one_relation_, bytes.chunks},
+      {&narrow_scores_, bytes.narrow_scores},
+      {&operated_gradient_, bytes.operated_gradient}};
+  for (const End end : {left, right})
+    for (const auto& [buffer, size] : {std::pair{&rows_[end], bytes.rows[end]},
+                                       {&operated_[end], bytes.operated[end]},
+                                       {&query_gradient_[end], bytes.query_gradient[end]},
+                                       {&operator_gradient_[end], bytes.operator_gradient[end]},
+                                       {&narrow_[end], bytes.narrow_rows[end]},
+                                       {&narrow_operated_[end], bytes.narrow_operated[end]}})
+      all.emplace_back(buffer, size);
+  for (const auto& [buffer, size] : all) MESHPLAN_CHECK(buffer->reserve(device_, size));
+  MESHPLAN_CHECK(loss_.reserve(device_, sizeof(double)));
+  return device_.zero(one_relation_.as<int32_t>(), bytes.chunks);
 }
 
 Status DeviceWorker::rounded(const Rows& rows, int64_t count) {
@@ -393,7 +372,8 @@ Status DeviceWorker::train(const BatchDraw& batch) {
 
 }  // namespace
 
-std::vector<std::string> not_on_devices(const Workload& w) {
+std::vector<std::string> not_on_devices(const Workload& w, DType products) {
+  const int64_t pack = products == DType::bf16 ? 8 : 4;  // values of 16 bytes: so products read
   std::vector<std::string> out;
   const auto refuse = [&](bool when, std::string what) {
     if (when) out.push_back(std::move(what));
@@ -402,8 +382,8 @@ std::vector<std::string> not_on_devices(const Workload& w) {
     refuse(one.op == Operator::linear || one.op == Operator::affine,
            fmt::format("operator {}", name_of(one.op)));
   refuse(w.comparator != Comparator::dot, fmt::format("comparator {}", name_of(w.comparator)));
-  refuse(w.dimension % kSlots != 0,
-         fmt::format("dimension {} (a multiple of {})", w.dimension, kSlots));
+  refuse(w.dimension % pack != 0, fmt::format("dimension {} (a multiple of {}, in {})", w.dimension,
+                                              pack, name_of(products)));
   refuse(w.bias, "bias");
   refuse(w.global_embedding, "global_embedding");
   refuse(w.negatives.other_end, "other_end_negative");

@@ -10,8 +10,8 @@
 
 namespace meshplan::graph {
 
-/// What of the workload devices do not train, each in words; empty: all of it.
-std::vector<std::string> not_on_devices(const Workload& workload);
+/// What of the workload devices do not train with these products, each in words; empty: all of it.
+std::vector<std::string> not_on_devices(const Workload& workload, DType products);
 
 /// Of a workload that devices train. products: fp32 or bf16 operands of the scores' products.
 /// `parameters` and the device outlive it.

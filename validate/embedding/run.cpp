@@ -209,7 +209,9 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
     const int own = options.processes ? std::max(launched_rank().local_rank, 0) : world.rank();
     MESHPLAN_TRY(device, cuda::make_graph_device(own));
     computer.is_cpu = false;
-    for (const Part& part : memory_parts(w, program, computer))
+    GraphProgram as_run = program;
+    as_run.plan.prefetch = false;  // partitions come to a GPU and leave it between rounds
+    for (const Part& part : memory_parts(w, as_run, computer))
       answer.expected_device_bytes += static_cast<int64_t>(part.value);
   }
   RankTrainer trainer({.workload = &w,
@@ -326,8 +328,8 @@ Status compare_processes(World& world, const RunOptions& options, Read& read) {
   return Done{};
 }
 
-Status check_cuda(const Workload& workload) {
-  const std::vector<std::string> refused = not_on_devices(workload);
+Status check_cuda(const Workload& workload, const GraphPlan& plan) {
+  const std::vector<std::string> refused = not_on_devices(workload, plan.compute);
   if (!refused.empty())
     return Diagnostic{.kind = ErrorKind::no_plan,
                       .message = fmt::format("GPUs do not train {}", fmt::join(refused, ", ")),
@@ -355,7 +357,7 @@ void complete(const Read& read, const RunOptions& options, RunAnswer& answer) {
 Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const Progress& progress) {
   RunOptions options = given;
   MESHPLAN_CHECK(check_plan(workload, options.plan));
-  if (options.cuda) MESHPLAN_CHECK(check_cuda(workload));
+  if (options.cuda) MESHPLAN_CHECK(check_cuda(workload, options.plan));
   RunFolder folder;
   Read read;
   RunAnswer answer;

@@ -44,14 +44,17 @@ Workload workload(Operator op, bool dynamic, Loss loss, int variant) {
   w.operator_init_scale = 0.5;
   if (variant == 0 || variant == 2) w.n3 = 0.02;
   if (variant == 2) w.negatives.lhs = false;
-  if (variant == 3) w.negatives = {.batch = 0, .uniform = 20};
+  if (variant == 3) {
+    w.negatives = {.batch = 0, .uniform = 20};
+    w.data.weight_column = 3;
+  }
   if (variant == 4) w.negatives = {.batch = 30, .uniform = 0, .rhs = false};
   if (variant == 5) w.max_norm = 0.9;
   w.edges = kEdges;
   return w;
 }
 
-Edges edges_of(const Workload& w, bool weighted) {
+Edges edges_of(const Workload& w) {
   Edges out;
   for (int64_t i = 0; i < kEdges; ++i) {
     const auto at = static_cast<uint64_t>(i);
@@ -62,7 +65,7 @@ Edges edges_of(const Workload& w, bool weighted) {
     // By relation where relations are not dynamic, as buckets hold them.
     out.relation.push_back(static_cast<int32_t>(w.dynamic_relations ? below(mix64(at), kRelations)
                                                                     : i * kRelations / kEdges));
-    if (weighted) out.weight.push_back(0.5F + static_cast<float>(i % 4));
+    if (w.data.weight_column >= 0) out.weight.push_back(0.5F + static_cast<float>(i % 4));
   }
   return out;
 }
@@ -129,7 +132,7 @@ Result<std::vector<GraphParity>> graph_parity(GraphDevice& device) {
         for (const DType products : {DType::fp32, DType::bf16}) {
           const int variant = turn++ / 2 % kVariants;
           const Workload w = workload(op, dynamic, loss, (variant + (dynamic ? 1 : 0)) % kVariants);
-          const Edges edges = edges_of(w, variant == 3);
+          const Edges edges = edges_of(w);
           MESHPLAN_TRY(const Trained cpu, train(w, edges, products, nullptr));
           MESHPLAN_TRY(const Trained one, train(w, edges, products, &device));
           MESHPLAN_TRY(const Trained two, train(w, edges, products, &device));
