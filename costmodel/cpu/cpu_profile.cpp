@@ -107,7 +107,8 @@ std::vector<CpuWork> cpu_bucket(const BucketStep& b, const GraphScale& scale) {
              sides = static_cast<double>(b.sides), n = static_cast<double>(b.negatives());
   const auto c = static_cast<double>(std::max<int64_t>(1, std::min(b.chunk, b.batch)));
   const double rows = edges * (2 + sides * static_cast<double>(b.uniform) / c);
-  std::vector<CpuWork> out = {{"edge-chunk", {c, n / c, d}, 6 * n * d * sides * edges},
+  const char* chunks = b.in == DType::bf16 ? "edge-chunk-bf16" : "edge-chunk";
+  std::vector<CpuWork> out = {{chunks, {c, n / c, d}, 6 * n * d * sides * edges},
                               {"edge-draw", {scale.edges}, edges},
                               {"row-gather", {scale.table_bytes, d}, rows * d * 4},
                               {"row-step", {scale.table_bytes, d}, rows * d * 4}};

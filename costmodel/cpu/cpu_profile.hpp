@@ -37,8 +37,8 @@ struct GraphScale {
   double edges = 1;        ///< that batches are cut from
 };
 /// Training of a bucket on one thread: chunks by (chunk, candidates / chunk, dimension) per FLOP of
-/// their products; edges drawn by their number per edge; rows gathered and stepped by (bytes of the
-/// tables, dimension) per byte; operators stepped by their size per value.
+/// their products, in fp32 or bf16; edges drawn by their number per edge; rows gathered and stepped
+/// by (bytes of the tables, dimension) per byte; operators stepped by their size per value.
 std::vector<CpuWork> cpu_bucket(const BucketStep& bucket, const GraphScale& scale);
 
 struct CpuTables {

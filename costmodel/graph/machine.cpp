@@ -96,11 +96,18 @@ Result<GraphMachine> machine_of(const CpuProfile& profile) {
   out.device_bytes = profile.memory_bytes;
   out.is_cpu = true;
   out.source = {profile.source};
-  for (const CpuWork& work : cpu_bucket(
-           {.edges = 1, .batch = 1, .chunk = 1, .uniform = 1, .dimension = 1, .parameters = 1}, {}))
-    if (const auto priced = profile.of(1).seconds(work); !priced.ok()) return priced.error();
-  out.pricer = [profile](const Workload& w, const GraphPlan& plan) -> Result<Pricer> {
+  const auto priced = [](const CpuTables& tables, DType compute) -> Status {
+    BucketStep bucket{.edges = 1, .batch = 1, .chunk = 1, .uniform = 1, .dimension = 1};
+    bucket.parameters = 1;
+    bucket.in = compute;
+    for (const CpuWork& work : cpu_bucket(bucket, {}))
+      if (const auto seconds = tables.seconds(work); !seconds.ok()) return seconds.error();
+    return Done{};
+  };
+  MESHPLAN_CHECK(priced(profile.of(1), DType::fp32));
+  out.pricer = [=](const Workload& w, const GraphPlan& plan) -> Result<Pricer> {
     const CpuTables& tables = profile.of(plan.ranks * plan.threads);
+    MESHPLAN_CHECK(priced(tables, plan.compute));
     const auto threads = static_cast<double>(plan.threads);
     const int64_t held = std::min(plan.resident, plan.partitions);
     const int64_t bytes =

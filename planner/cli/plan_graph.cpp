@@ -2,6 +2,7 @@
 // meshplan plan GRAPH.yaml CLUSTER: which plan trains this graph fastest there?
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "planner/cli/outputs.hpp"
@@ -147,12 +148,12 @@ int run_plan_graph(const Arguments& arguments) {
   if (is_cpu_profile(f.cluster)) {
     MESHPLAN_CLI_TRY(const CpuProfile profile, read_cpu_profile(f.cluster), f.json);
     MESHPLAN_CLI_TRY(q.machine, graph::machine_of(profile), f.json);
-    if (q.compute != std::vector<DType>{DType::fp32})
+    if (std::find(q.compute.begin(), q.compute.end(), DType::tf32) != q.compute.end())
       return fail({.kind = ErrorKind::usage,
-                   .message = "a CPU profile has times of fp32 products only",
+                   .message = "CPUs train in no such precision",
                    .where = "--precision",
                    .value = f.precision,
-                   .hint = "fp32"},
+                   .hint = "fp32 or bf16"},
                   f.json);
     q.threads = static_cast<int>(f.threads > 0 ? f.threads : profile.cores);
   } else {

@@ -111,12 +111,6 @@ Result<graph::RunOptions> options_from(const GraphFlags& f, const graph::Planned
                       .value = f.precision,
                       .hint = "fp32 or bf16"};
   if (!f.precision.empty()) o.plan.compute = f.precision == "bf16" ? DType::bf16 : DType::fp32;
-  if (o.plan.compute != DType::fp32 && !f.profile.empty())
-    return Diagnostic{.kind = ErrorKind::usage,
-                      .message = "a CPU profile has times of fp32 products only",
-                      .where = "--profile",
-                      .value = name_of(o.plan.compute),
-                      .hint = "leave --profile out, or --precision fp32"};
   o.cuda = f.device == "cuda";
   if (o.cuda ? !f.profile.empty() : !f.cluster.empty())
     return Diagnostic{.kind = ErrorKind::usage,

@@ -21,6 +21,7 @@
 #include "profiler/kernels/gemm.hpp"
 #include "profiler/kernels/norm.hpp"
 #include "profiler/kernels/optimizer.hpp"
+#include "profiler/kernels/product.hpp"
 #include "profiler/kernels/rope.hpp"
 #include "profiler/measure/graph_bench.hpp"
 #include "profiler/measure/measured_grid.hpp"
@@ -235,14 +236,17 @@ class CpuBench {
     GraphBench bench(folder(), std::to_string(watch_.group().rank()));
     const auto whole = [](double size) { return static_cast<int64_t>(size); };
     const auto flops = [](const std::vector<double>& s) { return 12 * s[0] * s[0] * s[1] * s[2]; };
-    MESHPLAN_CHECK(grid("edge-chunk",
-                        {{50, 100, 250, 500, 1000}, {1, 2, 4, 11, 21}, {32, 100, 200, 400}}, flops,
-                        [&](const std::vector<double>& s) {
-                          const bool smallest = s[0] == 50 && s[1] == 1 && s[2] == 32;
-                          if (!smallest && flops(s) > options_.largest_flops)
-                            return std::function<Status()>();
-                          return bench.chunk(whole(s[0]), whole(s[0] * s[1]), whole(s[2]));
-                        }));
+    const auto chunks = [&](const char* name, DType products) {
+      return grid(name, {{50, 100, 250, 500, 1000}, {1, 2, 4, 11, 21}, {32, 100, 200, 400}}, flops,
+                  [&, products](const std::vector<double>& s) {
+                    const bool smallest = s[0] == 50 && s[1] == 1 && s[2] == 32;
+                    if (!smallest && flops(s) > options_.largest_flops)
+                      return std::function<Status()>();
+                    return bench.chunk(whole(s[0]), whole(s[0] * s[1]), whole(s[2]), products);
+                  });
+    };
+    MESHPLAN_CHECK(chunks("edge-chunk", DType::fp32));
+    if (cpu::multiplies_bf16()) MESHPLAN_CHECK(chunks("edge-chunk-bf16", DType::bf16));
     MESHPLAN_CHECK(grid(
         "edge-draw", {{1 << 16, 1 << 20, 1 << 24}},
         [](const std::vector<double>&) { return static_cast<double>(GraphBench::kRows); },

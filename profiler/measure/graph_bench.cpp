@@ -71,7 +71,8 @@ void GraphBench::draw_rows() {
   next_ += kRows;
 }
 
-std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int64_t cols) {
+std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int64_t cols,
+                                          DType products) {
   fill(operators_, kRelations * cols);
   for (auto* values : {&x_, &y_}) fill(*values, candidates * cols);
   for (auto* values : {&dx_, &dy_}) fill(*values, candidates * cols);
@@ -85,7 +86,7 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
   merge_.end();
   const int64_t operators = merge_.first_group(1);
   const cpu::ChunkModel model{
-      .op = graph::Operator::complex_diagonal, .cols = cols, .dynamic = true};
+      .op = graph::Operator::complex_diagonal, .cols = cols, .dynamic = true, .products = products};
   return [=, this]() -> Status {
     cpu::Chunk chunk;
     chunk.edges = edges;

@@ -21,8 +21,9 @@ class GraphBench {
   GraphBench(const GraphBench&) = delete;
   GraphBench& operator=(const GraphBench&) = delete;
 
-  /// Both sides of `edges` edges, ComplEx with softmax, from gathered rows to their gradients.
-  std::function<Status()> chunk(int64_t edges, int64_t candidates, int64_t cols);
+  /// Both sides of `edges` edges, ComplEx with softmax, from gathered rows to their gradients;
+  /// products in fp32 or bf16.
+  std::function<Status()> chunk(int64_t edges, int64_t candidates, int64_t cols, DType products);
   /// kRows edges in the order of an epoch: their places among `count`, their ends and relations.
   std::function<Status()> edges(int64_t count);
   /// kRows rows of a table of `bytes`, drawn and read as the candidates of a chunk are.

@@ -51,6 +51,15 @@ out_has "no plan fits"
 awk 'BEGIN { for (i = 0; i < 600; ++i) printf "n%d\tr%d\tn%d\n", i % 50, i % 3, (i * 7 + 1) % 50 }' >"$work/train.tsv"
 sed -e "s|^edges:.*|data: {train: [train.tsv]}|; /_count/d; s/: {count: [0-9]*}/: {}/; s/^dimension: 100/dimension: 8/" \
   -e 's/^batch: 10000/batch: 100/; s/negatives: 500/negatives: 20/; s/^epochs: 10/epochs: 1/' "$work/graph.yaml" >"$work/small.yaml"
+run 2 plan "$work/small.yaml" "$work/cpu.yaml" --precision tf32
+err_has "fp32 or bf16"
+if grep -q edge-chunk-bf16 "$work/cpu.yaml"; then
+  run 0 plan "$work/small.yaml" "$work/cpu.yaml" --precision fp32,bf16
+  out_has "bf16"
+  sed -i 's/edge-chunk-bf16/edge-chunk-other/' "$work/cpu.yaml"
+fi
+run 4 plan "$work/small.yaml" "$work/cpu.yaml" --precision bf16
+err_has "measure again"
 run 0 plan "$work/small.yaml" "$work/cpu.yaml" --partitions 4 --resident 2 --order beta --home storage --save "$work/plan.yaml"
 (cd / && NO_COLOR=1 "$meshplan" validate run "$work/plan.yaml" --profile "$work/cpu.yaml") >"$work/out" 2>"$work/err" ||
   problem "a saved plan is not trained"
