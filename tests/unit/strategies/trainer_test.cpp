@@ -17,6 +17,7 @@ TEST_CASE("every trainer of the published runs is bundled, and each file names i
                          "fsdp2",
                          "internevo",
                          "jax",
+                         "jax-2022",
                          "llama3-meta",
                          "llm-foundry",
                          "llm.c",
