@@ -102,8 +102,14 @@ std::vector<ChunkBytes> stage_chunks(const Stage& stage, const PricedKinds& pric
                                      const Trainer& trainer) {
   std::vector<ChunkBytes> chunks;
   for (const Chunk& chunk : stage.chunks) {
+    // The embedding and the head are no layers. A stage that has both is no pipeline's. What the
+    // head puts out are the logits of the micro-batch before, until the engine's buffer is used
+    // again.
+    const bool ends = !chunk.runs.empty() && chunk.runs.back().first_layer < 0;
+    const bool whole = ends && stage.chunks.size() == 1 && chunk.runs.front().first_layer < 0;
+    const bool kept = !trainer.deallocate_pipeline_outputs && !whole;
     chunks.push_back(chunk_bytes(priced(chunk, prices), trainer.fsdp_prefetch,
-                                 !trainer.deallocate_pipeline_outputs));
+                                 kept && (!ends || trainer.logits_held)));
   }
   return chunks;
 }
@@ -117,6 +123,7 @@ BlockMemory stage_states(const Stage& stage, const PricedKinds& prices) {
       states.gradients += run.count * state.memory.gradients;
       states.optimizer += run.count * state.memory.optimizer;
       states.host += run.count * state.memory.host;
+      states.placeholders = std::max(states.placeholders, state.memory.placeholders);
       // Whole weights that are kept after the first gather stay for the step.
       if (!state.freed) states.gathered += run.count * state.memory.gathered;
     }

@@ -12,14 +12,21 @@ namespace {
 /// Assumed; it separates the runs from the out-of-memory rows of Hagemann et al. 2023 with whole
 /// logits.
 constexpr double kTemporarySlack = 0.5;
+/// The same where torch's cross_entropy leaves several tensors of the logits' size behind and
+/// autograd makes 16-bit gradients in the first backward pass: they land in those, so that the next
+/// micro-batch needs all of them anew. From 1 to 1.5 the same sheets are told apart alike.
+constexpr double kTemporarySlackOfLoss = 1;
 
 /// Bytes that a caching allocator holds beyond what is in use. Segments that grow lose little.
-int64_t allocator_slack(int64_t activations, int64_t largest, const Trainer& trainer,
-                        const Constants& constants) {
+int64_t allocator_slack(int64_t activations, int64_t largest, const Plan& plan,
+                        const Trainer& trainer, const Constants& constants) {
   const auto all = static_cast<double>(activations);
   if (trainer.expandable_segments) return static_cast<int64_t>(all * trainer.allocator_slack);
+  const bool separate = !trainer.fused_cross_entropy && !trainer.loss_in_place &&
+                        !trainer.wgrad_accumulation_fused && bytes_of(plan.gradient) == 2;
   return static_cast<int64_t>(all * constants.activation_slack +
-                              static_cast<double>(largest) * kTemporarySlack);
+                              static_cast<double>(largest) *
+                                  (separate ? kTemporarySlackOfLoss : kTemporarySlack));
 }
 
 /// Communicators that this rank belongs to.
@@ -74,7 +81,7 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
   for (const auto& [index, at_peak, largest, held] : stages) {
     const BlockMemory& states = *held;
     result.host_bytes = std::max(result.host_bytes, states.host);
-    const int64_t slack = allocator_slack(at_peak, largest, trainer, constants);
+    const int64_t slack = allocator_slack(at_peak, largest, plan, trainer, constants);
     const int64_t groups = plan.world() > 1 ? communicators(plan) : 0;
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;
     const int64_t nccl = groups * trainer.nccl_bytes_per_group;
@@ -84,8 +91,12 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
     // Activations are gone when the optimizer steps.
     const int64_t step = step_temporaries(states, plan, trainer);
     const int64_t temporary = std::max(step - activations, int64_t{0});
-    const int64_t allocated = states.parameters + states.gathered + states.gradients +
-                              states.optimizer + activations + temporary;
+    const int64_t gradients =
+        states.gradients + (trainer.weight_gradient_placeholders && !trainer.adapters_only
+                                ? states.placeholders
+                                : int64_t{0});
+    const int64_t allocated = states.parameters + states.gathered + gradients + states.optimizer +
+                              activations + temporary;
     const int64_t total = allocated + slack + libraries + nccl;
     if (total <= result.peak_bytes) continue;
     result.peak_bytes = total;
@@ -96,7 +107,7 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
       return Part{name, static_cast<double>(bytes)};
     };
     result.parts = {part("parameters", states.parameters + states.gathered),
-                    part("gradients", states.gradients),
+                    part("gradients", gradients),
                     part("optimizer states", states.optimizer),
                     part("activations", activations),
                     part("step temporaries", temporary),

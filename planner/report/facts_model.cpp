@@ -121,7 +121,9 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("fused norm", "fused_norm", t.fused_norm);
   s.flag("fused norm when recomputed", "fused_norm_recomputed", t.fused_norm_recomputed);
   s.flag("fused rope", "fused_rope", t.fused_rope);
+  s.flag("keys and values copied", "keys_values_copied", t.keys_values_copied);
   s.flag("fused cross-entropy", "fused_cross_entropy", t.fused_cross_entropy);
+  s.flag("fused cross-entropy in fp32", "fused_loss_widens", t.fused_loss_widens);
   s.flag("loss in place", "loss_in_place", t.loss_in_place);
   s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
   s.flag("compiled element-wise chains", "compiled", t.compiled);
@@ -158,6 +160,8 @@ void add_memory(Sheet& s, const Trainer& t) {
   s.flag("flat gradient copy at step", "gradients_flattened_at_step",
          t.gradients_flattened_at_step);
   s.flag("gradients freed after the step", "gradients_made_anew", t.gradients_made_anew);
+  s.flag("placeholders of weight gradients", "weight_gradient_placeholders",
+         t.weight_gradient_placeholders);
   s.flag("optimizer within the backward pass", "optimizer_in_backward", t.optimizer_in_backward);
   s.flag("optimizer states paged", "optimizer_paged", t.optimizer_paged);
   s.flag("offloads weights too", "offload_weights", t.offload_weights);

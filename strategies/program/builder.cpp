@@ -148,7 +148,12 @@ void BlockBuilder::weight_gradient(Module module, const Gemm& gemm, BufferId dy,
   product.accumulate = context_.trainer.wgrad_accumulation_fused;
   if (product.accumulate) {
     product.out = context_.plan.gradient;
-    block_.ops(phase).push_back({product, module, {dy, x}, {w.gradient}});
+    std::vector<BufferId> out{w.gradient};
+    if (context_.trainer.weight_gradient_placeholders && module == Module::head &&
+        !context_.trainer.adapters_only) {
+      out.push_back(value("placeholder." + at(w.weight).name, w.rows, w.cols));
+    }
+    block_.ops(phase).push_back({product, module, {dy, x}, std::move(out)});
     return;
   }
   const int64_t rows = product.m * product.groups;

@@ -2,6 +2,8 @@
 #include "strategies/program/live_range.hpp"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace meshplan {
 namespace {
@@ -44,6 +46,21 @@ void add_states(const Block& block, BlockMemory& memory) {
         break;
     }
   }
+}
+
+/// One expert's weights stand for those of all, which have the same shape.
+int64_t each_shape_once(const Block& block) {
+  if (block.name == "embedding" || block.name == "head") return 0;
+  std::set<std::pair<int64_t, int64_t>> shapes;
+  int64_t bytes = 0;
+  for (const Parameter& parameter : block.parameters) {
+    const Buffer& weight = block.buffer(parameter.weight);
+    const int64_t rows = weight.rows / std::max<int64_t>(parameter.experts, 1);
+    const bool matrix = rows > 1 && weight.cols > 1;
+    if (!matrix || !shapes.insert({rows, weight.cols}).second) continue;
+    bytes += rows * weight.cols * bytes_of(weight.dtype);
+  }
+  return bytes;
 }
 
 /// Largest sum of bytes alive at one of the positions [begin, end).
@@ -94,6 +111,7 @@ std::vector<LiveRange> live_ranges(const Block& block) {
 BlockMemory memory_of(const Block& block) {
   BlockMemory memory;
   add_states(block, memory);
+  memory.placeholders = each_shape_once(block);
   const std::vector<LiveRange> ranges = live_ranges(block);
   const int forward = static_cast<int>(block.ops(Phase::forward).size());
   const int backward = forward + static_cast<int>(block.ops(Phase::backward).size());
@@ -114,6 +132,10 @@ BlockMemory memory_of(const Block& block) {
     if (range.first < backward && range.last >= backward) memory.held += bytes;
   }
   if (block.output >= 0) memory.output = block.buffer(block.output).bytes();
+  for (const Buffer& buffer : block.buffers) {
+    if (buffer.name == "logits" || buffer.name == "logits.gathered")
+      memory.output = std::max(memory.output, buffer.bytes());
+  }
   memory.forward_peak = peak(change, given, 0, forward);
   // At position `forward` the change also frees what ended with the forward pass: saved has not
   // counted that, so it is added back.

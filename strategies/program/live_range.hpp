@@ -22,12 +22,13 @@ struct BlockMemory {
   int64_t host = 0;             ///< of them on the host instead
   int64_t gathered = 0;         ///< whole weights while they are gathered (zero 3)
   int64_t whole_gradients = 0;  ///< whole gradients until they are reduced (zero 2, 3)
+  int64_t placeholders = 0;     ///< one copy of each shape of a layer's weights, in their type
   int64_t saved = 0;            ///< from forward to backward, the input included
   int64_t forward_peak = 0;     ///< activations within the forward pass, saved included
   int64_t backward_peak = 0;    ///< within the backward pass, what is still saved included
   int64_t held = 0;             ///< from the backward pass to the weight-gradient pass
   int64_t weight_peak = 0;      ///< within the weight-gradient pass
-  int64_t output = 0;           ///< of the output
+  int64_t output = 0;           ///< of the output; of the head: of the 16-bit logits
   int64_t resident() const { return parameters + gradients + optimizer; }
 };
 

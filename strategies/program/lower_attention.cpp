@@ -20,7 +20,13 @@ Heads split_heads(BlockBuilder& builder, const std::vector<BufferId>& from, int6
                   builder.value("k", tokens, kv_heads * model.head_dim),
                   builder.value("v", tokens, kv_heads * value_head_dim(model))};
   const Rope op{Pass::forward, tokens, heads, kv_heads, model.head_dim, rotate, fused};
-  builder.forward(op, Module::rope, from, {out.q, out.k, out.v});
+  std::vector<BufferId> results{out.q, out.k, out.v};
+  if (builder.context().trainer.keys_values_copied && heads == kv_heads && from.size() == 1) {
+    // q stands for its part of the tensor that it is a view of, this for the rest.
+    results.push_back(builder.value("k and v beside q", tokens,
+                                    kv_heads * (model.head_dim + value_head_dim(model))));
+  }
+  builder.forward(op, Module::rope, from, results);
   builder.on_backward(Module::rope, [&builder, from, out, op] {
     Rope back = op;
     back.pass = Pass::backward;
@@ -36,6 +42,7 @@ Heads split_heads(BlockBuilder& builder, const std::vector<BufferId>& from, int6
         gradients);
     for (size_t i = 0; i < from.size(); ++i) builder.give(from[i], gradients[i], Module::rope);
   });
+  if (results.size() > 3) builder.hold(results.back());
   return out;
 }
 

@@ -133,42 +133,47 @@ void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
   reduce(1, true);
   BufferId kept = used;  // by the backward pass
   std::vector<BufferId> sums{stats};
+  const bool widens = fused && context.trainer.fused_loss_widens;
   if (!fused && (!in_place || context.trainer.loss_shifts_copy)) {
     kept = builder.value(in_place ? "shifted logits" : "log-probabilities", tokens, vocab,
                          builder.at(used).dtype);
     sums.push_back(kept);
+  } else if (widens) {
+    kept = builder.value("exponentials", tokens, vocab, DType::fp32);
+    sums.push_back(kept);
   }
-  // What makes the fp32 copy still holds the logits while that is copied again.
+  // What makes the fp32 copy may still hold the logits while that is copied again.
   std::vector<BufferId> summed{used, targets, stats};
-  if (copy && kept != used) summed.push_back(logits);
+  if (copy && kept != used && context.trainer.logits_held) summed.push_back(logits);
   builder.forward(part(CrossEntropy::Part::sum), Module::loss, summed, sums);
   reduce(2, false);
   builder.forward(part(CrossEntropy::Part::loss), Module::loss, {stats}, {loss});
   const CrossEntropy gradient = part(CrossEntropy::Part::gradient);
-  builder.on_backward(
-      Module::loss, [&builder, logits, targets, kept, stats, gradient, copy, fused, in_place] {
-        const Buffer from = builder.at(kept);
-        BufferId d = kept;
-        std::vector<BufferId> out{d}, in{kept, targets, stats};
-        if (!in_place) {
-          d = builder.value(fused ? "d.logits" : "d.logits.fp32", from.rows, from.cols, from.dtype);
-          out = {d};
-        }
-        if (!in_place && !fused) {
-          out.push_back(builder.value("d.log-probabilities", from.rows, from.cols, from.dtype));
-          if (builder.context().trainer.logits_held) in.push_back(logits);
-        }
-        builder.backward(gradient, Module::loss, in, out);
-        if (copy) {
-          const Buffer to = builder.at(logits);
-          const BufferId cast = builder.value("d.logits", to.rows, to.cols, to.dtype);
-          builder.backward(
-              Elementwise{ElementwiseKind::cast, to.elements(), builder.at(d).bytes(), to.bytes()},
-              Module::loss, {d}, {cast});
-          d = cast;
-        }
-        builder.give(logits, d, Module::loss);
-      });
+  builder.on_backward(Module::loss, [&builder, logits, targets, kept, stats, gradient, copy, fused,
+                                     in_place, widens] {
+    const Buffer from = builder.at(kept);
+    BufferId d = kept;
+    std::vector<BufferId> out{d}, in{kept, targets, stats};
+    if (!in_place || widens) {
+      d = builder.value(fused ? "d.logits" : "d.logits.fp32", from.rows, from.cols,
+                        fused ? builder.at(logits).dtype : from.dtype);
+      out = {d};
+    }
+    if (!in_place && !fused) {
+      out.push_back(builder.value("d.log-probabilities", from.rows, from.cols, from.dtype));
+      if (builder.context().trainer.logits_held) in.push_back(logits);
+    }
+    builder.backward(gradient, Module::loss, in, out);
+    if (copy) {
+      const Buffer to = builder.at(logits);
+      const BufferId cast = builder.value("d.logits", to.rows, to.cols, to.dtype);
+      builder.backward(
+          Elementwise{ElementwiseKind::cast, to.elements(), builder.at(d).bytes(), to.bytes()},
+          Module::loss, {d}, {cast});
+      d = cast;
+    }
+    builder.give(logits, d, Module::loss);
+  });
 }
 
 }  // namespace

@@ -52,7 +52,9 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.fused_norm_recomputed = map.boolean("fused_norm_recomputed", t.fused_norm_recomputed);
   t.fused_rope = map.boolean("fused_rope", t.fused_rope);
   t.attention_output_copied = map.boolean("attention_output_copied", t.attention_output_copied);
+  t.keys_values_copied = map.boolean("keys_values_copied", t.keys_values_copied);
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
+  t.fused_loss_widens = map.boolean("fused_loss_widens", t.fused_loss_widens);
   t.loss_in_place = map.boolean("loss_in_place", t.loss_in_place);
   t.loss_shifts_copy = map.boolean("loss_shifts_copy", t.loss_shifts_copy);
   t.logits_held = map.boolean("logits_held", t.logits_held);
@@ -129,6 +131,8 @@ Status read_memory(MapReader map, Trainer& t) {
   t.gradients_flattened_at_step =
       map.boolean("gradients_flattened_at_step", t.gradients_flattened_at_step);
   t.gradients_made_anew = map.boolean("gradients_made_anew", t.gradients_made_anew);
+  t.weight_gradient_placeholders =
+      map.boolean("weight_gradient_placeholders", t.weight_gradient_placeholders);
   t.optimizer_in_backward = map.boolean("optimizer_in_backward", t.optimizer_in_backward);
   t.optimizer_paged = map.boolean("optimizer_paged", t.optimizer_paged);
   t.offload_weights = map.boolean("offload_weights", t.offload_weights);

@@ -49,14 +49,18 @@ struct Trainer {
   bool fused_rope = true;
   bool attention_output_copied = false;  ///< from the order of sequences to that of tokens; both
                                          ///< are kept, where a micro-batch has several sequences
-  bool fused_cross_entropy = false;      ///< softmax and loss without an fp32 copy of the logits
+  bool keys_values_copied = false;   ///< for the rotation; q is a view of the whole product, which
+                                     ///< so lives on (as many kv heads as heads)
+  bool fused_cross_entropy = false;  ///< softmax and loss without an fp32 copy of the logits
   bool loss_in_place = true;  ///< the loss turns what it keeps of the logits into their gradient in
                               ///< place; false: log-probabilities and two fp32 gradients are
                               ///< tensors of their own (torch cross_entropy); fused: one gradient
-  bool loss_shifts_copy = false;  ///< in place, but in a copy of the fp32 logits from which their
-                                  ///< largest value was subtracted (Megatron-LM)
-  bool logits_held = true;        ///< loss not in place: the caller holds the logits meanwhile
-  bool logits_gathered = false;   ///< every tensor-parallel rank has the whole vocabulary's logits
+  bool fused_loss_widens = false;  ///< the fused loss keeps its exponentials in fp32 beside the
+                                   ///< logits (Megatron-LM's own); else it works in the logits
+  bool loss_shifts_copy = false;   ///< in place, but in a copy of the fp32 logits from which their
+                                   ///< largest value was subtracted (Megatron-LM)
+  bool logits_held = true;         ///< the caller of the loss holds the 16-bit logits meanwhile
+  bool logits_gathered = false;    ///< every tensor-parallel rank has the whole vocabulary's logits
   bool sequence_gathered_again = true;   ///< sequence parallelism keeps a rank's own tokens of a
                                          ///< product's input and gathers them again backward
   bool fp8_inputs_kept = true;           ///< fp8 products keep their input in fp8; false: in 16 bit
@@ -131,6 +135,10 @@ struct Trainer {
   bool offload_weights = false;        ///< what is offloaded are sharded weights and gradients, too
   bool alternate_products_kept = false;  ///< per-operation checkpoints keep every second product's
                                          ///< result of a recomputed block (torchtitan's policy)
+  bool weight_gradient_placeholders = false;  ///< products that add their weight gradient hand
+                                              ///< autograd an empty 16-bit one: that of a layer's
+                                              ///< weights is kept for each shape (Transformer
+                                              ///< Engine), that of the head made anew
   MemoryReport memory_report = MemoryReport::allocated;
   bool expandable_segments = false;  ///< of torch's allocator: fragmentation is the share below;
                                      ///< else that of fixed segments, see costmodel/step/memory.cpp

@@ -26,7 +26,7 @@ above() {
     /^  SimuMax B200/ && !h++ { check($0, 3.8) }
     /^  torchtitan on 8x GB200/ && !i++ { check($0, 11.9) }
     /^step time, mean over sources \(silver\)/ { check($0, 22.6) }
-    /^peak memory, mean error/ { check($0, 11) }
+    /^peak memory, mean error/ { check($0, 9.8) }
     /^order, regret/ { check($0, 2) }
   ' "$work/out" >"$work/above"
 }

@@ -139,6 +139,40 @@ TEST_CASE("a head holds the logits as often as its loss copies them") {
   CHECK(head(false, true, true, true) == 2 + 4 + 4);  // and the copy without its maximum
   CHECK(head(false, false, false, true) == 2 + 3 * 4);
   CHECK(head(false, false, false, false) == 3 * 4);
+  CHECK(head(false, true, true, false) == 4 + 4);
+  c.trainer.fused_loss_widens = true;
+  CHECK(head(true, true, false, true) == 2 + 4);  // exponentials in fp32 beside the logits
+}
+
+TEST_CASE("the query that is a view keeps the keys and values that were copied") {
+  Case c;
+  c.model.positions = Positions::rope;
+  c.trainer.attention = AttentionKernel::flash;
+  c.trainer.dropout = false;
+  const int64_t without = memory_of(c.layer()).saved;
+  c.trainer.keys_values_copied = true;
+  CHECK(memory_of(c.layer()).saved - without == 2 * 2 * kS * kH);
+  c.model.kv_heads = 4;  // grouped: q is a tensor of its own
+  const int64_t grouped = memory_of(c.layer()).saved;
+  c.trainer.keys_values_copied = false;
+  CHECK(memory_of(c.layer()).saved == grouped);
+}
+
+TEST_CASE("placeholders of weight gradients: each shape of a layer once") {
+  Case c;
+  // qkv 3h x h, output h x h, MLP 4h x h and h x 4h: no two are alike. Vectors are left out.
+  CHECK(memory_of(c.layer()).placeholders == 2 * 12 * kH * kH);
+  c.plan.tp = 4;  // 3h/4 x h, h x h/4, and h x h and h x h of the MLP
+  CHECK(memory_of(c.layer()).placeholders == 2 * (3 * kH * kH / 4 + kH * kH / 4 + kH * kH));
+  c.plan.tp = 1;
+  c.trainer.weight_gradient_placeholders = true;
+  const LowerContext context{c.model, c.plan, c.batch, c.trainer};
+  const Block head = lower_block(context, {BlockKind::Role::head});
+  int64_t bytes = 0;
+  for (const Buffer& buffer : head.buffers)
+    if (buffer.name.rfind("placeholder.", 0) == 0) bytes += buffer.bytes();
+  CHECK(bytes == 2 * c.model.vocabulary * kH);
+  CHECK(memory_of(head).placeholders == 0);
 }
 
 TEST_CASE("per-operation checkpoints keep the first of gate and up, and the last product") {
