@@ -80,7 +80,8 @@ class Walk {
       if (i + 1 < chunk.size()) open_ahead(chunk[i + 1]);
       const int64_t input = block.input >= 0 ? block.buffer(block.input).bytes() : 0;
       reach(memory.forward_peak - input);
-      change(memory.saved + memory.output - input);
+      const int64_t output = block.output >= 0 ? memory.output : 0;  // the head has none
+      change(memory.saved + output - input);
       if (block.parameters_freed) open(instance.weights_open, false, memory.gathered);
     }
     if (v + 1 < virtual_stages(program_.schedule) && remote(v + 1)) {

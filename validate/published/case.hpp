@@ -34,9 +34,9 @@ struct Question {
   Trainer trainer;
   std::shared_ptr<const Cluster> cluster;  ///< the same object for rows on the same machine
   bool adapters_only = false;              ///< LoRA: the weights of the model are frozen
-  /// The same trainer with the settings of its recipes that save memory; taken if nothing else
-  /// fits.
-  std::optional<Trainer> saving;
+  /// The same trainer with settings of its recipes that save memory, fewest first; the first with
+  /// which a plan fits is taken if none fits without.
+  std::vector<Trainer> saving;
   /// Candidates where the row leaves something open. Levels in order of preference: of the first
   /// level that has a plan that fits, the fastest fitting plan is predicted.
   std::vector<std::vector<Plan>> levels;

@@ -201,10 +201,15 @@ class CaseReader {
     if (const std::string name = plain_name(row.text("model"));
         name.rfind("bert", 0) == 0 || name.rfind("t5", 0) == 0)
       out.chosen.emplace_back("an encoder's attention is priced as causal");
-    if (!defaults.saving.empty()) {
-      MESHPLAN_TRY(out.saving, caches_.by_id(defaults.saving));
-      out.saving->adapters_only = out.adapters_only;
-      out.chosen.push_back("optimizer: not stated; what saves memory (" + defaults.saving +
+    std::string names;
+    for (const std::string& id : defaults.saving) {
+      MESHPLAN_TRY(Trainer saving, caches_.by_id(id));
+      saving.adapters_only = out.adapters_only;
+      out.saving.push_back(std::move(saving));
+      names += (names.empty() ? "" : ", ") + id;
+    }
+    if (!names.empty()) {
+      out.chosen.push_back("optimizer: not stated; what saves memory (" + names +
                            ") if nothing else fits");
     }
     return plans_of(row, defaults, gpus, out);

@@ -79,7 +79,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.selective =
         static_cast<SelectiveMeaning>(std::find(words.begin(), words.end(), word) - words.begin());
     next.precision = entry.text("precision", "");
-    next.saving = entry.text("saving", "");
+    next.saving = entry.texts("saving");
     next.vocabulary = entry.integer("vocabulary", 0);
     next.flops = entry.text("flops", "");
     const std::vector<std::string> also = entry.texts("also");

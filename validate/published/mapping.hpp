@@ -23,7 +23,7 @@ struct TrainerDefaults {
   bool block_recompute = false;  ///< full recompute of some layers is a setting of the trainer
   int64_t vocabulary =
       0;  ///< of a row that states none and names no bundled model; 0: the model's kind
-  std::string saving;  ///< trainer that saves memory where nothing else fits; may be empty
+  std::vector<std::string> saving;  ///< trainers that save memory where nothing else fits
   SelectiveMeaning selective = SelectiveMeaning::core_attention;
   std::string flops;  ///< how its TFLOP/s count where a row does not say; empty: full square
 };

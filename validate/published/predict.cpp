@@ -25,10 +25,10 @@ Result<Prediction> predict(const Question& question, const Predictor& predictor)
     }
     if (best) return Prediction{std::move(*best), priced, false};
   }
-  if (nearest && question.saving) {
+  if (nearest && !question.saving.empty()) {
     Question other = question;
-    other.trainer = *question.saving;
-    other.saving.reset();
+    other.trainer = question.saving.front();
+    other.saving.erase(other.saving.begin());
     auto saved = predict(other, predictor);
     if (saved.ok() && !saved->nothing_fit) return saved;
   }
