@@ -9,6 +9,8 @@
 #include "planner/report/format.hpp"
 #include "planner/report/table.hpp"
 #include "profiler/comm/gpu_world.hpp"
+#include "profiler/cuda/gpu.hpp"
+#include "profiler/cuda/graph.hpp"
 #include "strategies/embedding/plan_file.hpp"
 #include "topologies/cluster/cluster.hpp"
 #include "validate/embedding/run.hpp"
@@ -111,12 +113,18 @@ Result<graph::RunOptions> options_from(const GraphFlags& f, const graph::Planned
                       .value = f.precision,
                       .hint = "fp32 or bf16"};
   if (!f.precision.empty()) o.plan.compute = f.precision == "bf16" ? DType::bf16 : DType::fp32;
-  o.cuda = f.device == "cuda";
-  if (o.cuda ? !f.profile.empty() : !f.cluster.empty())
+  const bool cuda = f.device == "cuda";
+  if (cuda)
+    o.device = {[]() -> Status {
+                  const auto gpus = cuda::gpus();
+                  return gpus.ok() ? Status(Done{}) : Status(gpus.error());
+                },
+                cuda::make_graph_device};
+  if (cuda ? !f.profile.empty() : !f.cluster.empty())
     return Diagnostic{.kind = ErrorKind::usage,
                       .message = "predicts another device than the one that trains",
-                      .where = o.cuda ? "--profile" : "--cluster",
-                      .hint = o.cuda ? "--cluster" : "--profile"};
+                      .where = cuda ? "--profile" : "--cluster",
+                      .hint = cuda ? "--cluster" : "--profile"};
   o.threads = {o.plan.threads, f.deterministic};
   o.seed = static_cast<uint64_t>(f.seed);
   o.folder = f.folder;
@@ -171,7 +179,10 @@ Result<std::optional<PassTimes>> pass_times(const graph::RunAnswer& a, const Gra
   if ((f.profile.empty() && f.cluster.empty()) || a.passes.empty())
     return std::optional<PassTimes>();
   MESHPLAN_TRY(const graph::GraphMachine machine, machine_from(f));
-  MESHPLAN_TRY(graph::EpochEstimate epoch, graph::estimate_epoch(a.workload, a.plan, machine));
+  graph::GraphPlan plan = a.plan;
+  // Partitions come to a GPU and leave it between rounds.
+  if (!a.device.empty()) plan.prefetch = false;
+  MESHPLAN_TRY(graph::EpochEstimate epoch, graph::estimate_epoch(a.workload, plan, machine));
   PassTimes out;
   const auto passes = static_cast<double>(a.workload.passes_per_epoch);
   out.predicted_s = epoch.epoch_s / passes;

@@ -11,8 +11,6 @@
 #include "profiler/comm/gpu_world.hpp"
 #include "profiler/comm/launched_world.hpp"
 #include "profiler/comm/thread_world.hpp"
-#include "profiler/cuda/gpu.hpp"
-#include "profiler/cuda/graph.hpp"
 #include "profiler/kernels/graph_random.hpp"
 #include "validate/embedding/device_batch.hpp"
 #include "validate/embedding/export.hpp"
@@ -205,9 +203,9 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
   answer.memory = memory_parts(w, program, computer);
   MESHPLAN_TRY(SharedParameters parameters, store.load_parameters(version));
   std::unique_ptr<GraphDevice> device;
-  if (options.cuda) {
+  if (options.device) {
     const int own = options.processes ? std::max(launched_rank().local_rank, 0) : world.rank();
-    MESHPLAN_TRY(device, cuda::make_graph_device(own));
+    MESHPLAN_TRY(device, options.device->make(own));
     computer.is_cpu = false;
     GraphProgram as_run = program;
     as_run.plan.prefetch = false;  // partitions come to a GPU and leave it between rounds
@@ -260,6 +258,7 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
   if (device != nullptr) {
     answer.device = device->name();
     answer.device_bytes = device->peak_bytes();
+    answer.peak_bytes = 0;  // the process holds what the device's libraries do, too
   }
   if (in_memory)
     MESHPLAN_CHECK(finish({w, graph, resident_tables(w, trainer), parameters}, options, answer));
@@ -328,16 +327,15 @@ Status compare_processes(World& world, const RunOptions& options, Read& read) {
   return Done{};
 }
 
-Status check_cuda(const Workload& workload, const GraphPlan& plan) {
-  const std::vector<std::string> refused = not_on_devices(workload, plan.compute);
+Status check_device(const Workload& workload, const RunOptions& options) {
+  const std::vector<std::string> refused = not_on_devices(workload, options.plan.compute);
   if (!refused.empty())
     return Diagnostic{.kind = ErrorKind::no_plan,
                       .message = fmt::format("GPUs do not train {}", fmt::join(refused, ", ")),
                       .where = workload.name,
                       .rule = "graph-device",
                       .hint = "--device cpu"};
-  const auto present = cuda::gpus();
-  return present.ok() ? Status(Done{}) : Status(present.error());
+  return options.device->present();
 }
 
 /// What only the process of rank 0 adds to its answer.
@@ -357,7 +355,7 @@ void complete(const Read& read, const RunOptions& options, RunAnswer& answer) {
 Result<RunAnswer> run(const Workload& workload, const RunOptions& given, const Progress& progress) {
   RunOptions options = given;
   MESHPLAN_CHECK(check_plan(workload, options.plan));
-  if (options.cuda) MESHPLAN_CHECK(check_cuda(workload, options.plan));
+  if (options.device) MESHPLAN_CHECK(check_device(workload, options));
   RunFolder folder;
   Read read;
   RunAnswer answer;

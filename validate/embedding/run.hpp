@@ -13,6 +13,12 @@
 
 namespace meshplan::graph {
 
+/// Devices that train in place of threads.
+struct DeviceMaker {
+  std::function<Status()> present;  ///< is there one at all? Asked before the import.
+  std::function<Result<std::unique_ptr<GraphDevice>>(int rank)> make;  ///< on the rank's thread
+};
+
 struct RunOptions {
   GraphPlan plan;
   ThreadMode threads;
@@ -29,7 +35,7 @@ struct RunOptions {
   /// This process is one rank, see launched_world.hpp. Each reads the graph; all use rank 0's
   /// folder.
   bool processes = false;
-  bool cuda = false;  ///< a GPU trains, of a rank its own where there are as many
+  std::optional<DeviceMaker> device;  ///< empty: threads train
 };
 
 struct PassLine {

@@ -4,6 +4,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,7 @@
 
 #include "profiler/kernels/graph_random.hpp"
 #include "tests/unit/catch.hpp"
+#include "tests/unit/validate/host_graph_device.hpp"
 #include "validate/embedding/run.hpp"
 
 namespace meshplan::graph {
@@ -111,6 +113,42 @@ TEST_CASE("partitions and ranks move what the plan says and hold what it says") 
     CHECK(answer.passes.back().report.edges == 900);
     CHECK(answer.passes.back().report.loss < answer.passes.front().report.loss);
   }
+}
+
+TEST_CASE("a device follows the passes that threads follow, whatever moves") {
+  const Folder folder;
+  const Workload w = grouped(folder);
+  std::atomic<int> made{0};
+  const DeviceMaker maker = {[] { return Status(Done{}); },
+                             [&](int) -> Result<std::unique_ptr<GraphDevice>> {
+                               ++made;
+                               return test::host_graph_device();
+                             }};
+  for (RunOptions o : {options_of(1, 1, 1), options_of(1, 4, 4), options_of(1, 4, 2),
+                       options_of(1, 4, 2, Order::halving, 2)}) {
+    CAPTURE(brief(o.plan));
+    const RunAnswer threads = ran(w, o);
+    o.device = maker;
+    o.folder = folder.path + "/device" + std::to_string(made.load());
+    Workload half = w;
+    half.epochs = 2;
+    ran(half, o);
+    o.resume = true;
+    const RunAnswer device = ran(w, o);
+    CHECK(device.resumed_at == 2);
+    CHECK(device.traffic_equal);
+    CHECK(device.device == "CPU");
+    CHECK(device.passes.back().report.edges == 900);
+    CHECK(device.passes.back().report.loss ==
+          Approx(threads.passes.back().report.loss).epsilon(1e-3));
+    CHECK(device.evaluation->filtered.mrr == Approx(threads.evaluation->filtered.mrr).margin(0.01));
+  }
+  CHECK(made.load() == 10);  // one a rank and run
+  Workload linear = w;
+  linear.relations[0].op = Operator::linear;
+  RunOptions o = options_of(1, 1, 1);
+  o.device = maker;
+  CHECK(run(linear, o, {}).error().rule == "graph-device");
 }
 
 TEST_CASE("loaded rows by hand: places run through the partitions that are held") {
