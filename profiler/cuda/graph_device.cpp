@@ -27,6 +27,10 @@ class CudaGraphDevice : public GraphDevice {
 
   std::string name() const override { return name_; }
   int64_t peak_bytes() const override { return memory_->peak; }
+  int64_t free_bytes() const override {
+    size_t free = 0, total = 0;
+    return cudaMemGetInfo(&free, &total) == cudaSuccess ? static_cast<int64_t>(free) : 0;
+  }
 
   Result<std::shared_ptr<void>> allocate(int64_t bytes) override {
     MESHPLAN_TRY(DeviceMemory made, DeviceMemory::make(std::max<int64_t>(bytes, 256)));

@@ -161,6 +161,7 @@ class GraphDevice {
   virtual Status download(void* to, const void* from, int64_t bytes) = 0;  ///< waits
   virtual Status zero(void* data, int64_t bytes) = 0;
   virtual int64_t peak_bytes() const = 0;  ///< the most that was allocated at a time
+  virtual int64_t free_bytes() const = 0;  ///< that could be allocated now
 
   virtual Status draw(const ChunkGrid& grid, const DeviceDraw& draw) = 0;
   virtual Status gather(const DeviceGather& gather) = 0;

@@ -350,7 +350,7 @@ Status DeviceWorker::train(const BatchDraw& batch) {
   Run rest{.grid = grid_of(edges % chunk_edges_ > 0 ? 1 : 0, edges % chunk_edges_)};
   rest.edge = full.grid.queries();
   rest.chunk = full.grid.chunks;
-  int64_t rows[2];
+  int64_t rows[2] = {};
   for (const End end : {left, right}) {
     rest.row[end] = full.grid.rows(end);
     rows[end] = full.grid.rows(end) + rest.grid.rows(end);

@@ -211,6 +211,16 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
     as_run.plan.prefetch = false;  // partitions come to a GPU and leave it between rounds
     for (const Part& part : memory_parts(w, as_run, computer))
       answer.expected_device_bytes += static_cast<int64_t>(part.value);
+    if (answer.expected_device_bytes > device->free_bytes())
+      return Diagnostic{
+          .kind = ErrorKind::no_plan,
+          .message =
+              fmt::format("rank {} needs {:.1f} GiB of {}, which has {:.1f} GiB free", world.rank(),
+                          static_cast<double>(answer.expected_device_bytes) / (1LL << 30),
+                          device->name(), static_cast<double>(device->free_bytes()) / (1LL << 30)),
+          .where = w.name,
+          .rule = "graph-device-memory",
+          .hint = "--partitions, with --resident fewer of them"};
   }
   RankTrainer trainer({.workload = &w,
                        .graph = &graph,

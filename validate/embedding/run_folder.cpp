@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <numeric>
 #include <random>
 #include <utility>
 
@@ -20,8 +21,8 @@ namespace {
 constexpr size_t kLongestPath = 4096;
 
 std::vector<int> everyone(const World& world) {
-  std::vector<int> out;
-  for (int r = 0; r < world.size(); ++r) out.push_back(r);
+  std::vector<int> out(static_cast<size_t>(world.size()));
+  std::iota(out.begin(), out.end(), 0);
   return out;
 }
 

@@ -149,6 +149,10 @@ TEST_CASE("a device follows the passes that threads follow, whatever moves") {
   RunOptions o = options_of(1, 1, 1);
   o.device = maker;
   CHECK(run(linear, o, {}).error().rule == "graph-device");
+  o.device->make = [](int) -> Result<std::unique_ptr<GraphDevice>> {
+    return test::host_graph_device(1000);
+  };
+  CHECK(run(w, o, {}).error().rule == "graph-device-memory");
 }
 
 TEST_CASE("loaded rows by hand: places run through the partitions that are held") {

@@ -25,8 +25,10 @@ struct Alone {
 
 class HostGraphDevice : public GraphDevice {
  public:
+  explicit HostGraphDevice(int64_t free_bytes) : free_bytes_(free_bytes) {}
   std::string name() const override { return "CPU"; }
   int64_t peak_bytes() const override { return bytes_; }
+  int64_t free_bytes() const override { return free_bytes_; }
   Result<std::shared_ptr<void>> allocate(int64_t bytes) override {
     bytes_ += bytes;
     // What is read before it is written shows.
@@ -122,13 +124,13 @@ class HostGraphDevice : public GraphDevice {
   }
 
  private:
-  int64_t bytes_ = 0;
+  int64_t free_bytes_, bytes_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<graph::GraphDevice> host_graph_device() {
-  return std::make_unique<HostGraphDevice>();
+std::unique_ptr<graph::GraphDevice> host_graph_device(int64_t free_bytes) {
+  return std::make_unique<HostGraphDevice>(free_bytes);
 }
 
 }  // namespace meshplan::test

@@ -5,6 +5,6 @@
 
 namespace meshplan::test {
 
-std::unique_ptr<graph::GraphDevice> host_graph_device();
+std::unique_ptr<graph::GraphDevice> host_graph_device(int64_t free_bytes = int64_t{1} << 40);
 
 }  // namespace meshplan::test

@@ -65,6 +65,7 @@ Result<GraphRefit> refit_graphs(const CsvTable& table, const RefitOptions& optio
         ++count;
       }
       std::vector<FamilyLoss> out;
+      out.reserve(sums.size());
       for (const auto& [name, of] : sums)
         out.push_back({name, of.first / of.second, std::numeric_limits<double>::quiet_NaN(),
                        static_cast<double>(of.second)});
