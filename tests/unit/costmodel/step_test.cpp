@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costmodel/step/compose.hpp"
+#include "costmodel/step/estimate.hpp"
 #include "costmodel/step/op_price.hpp"
 #include "costmodel/step/phase_time.hpp"
 #include "tests/unit/catch.hpp"
@@ -41,6 +42,51 @@ TEST_CASE("rounds of an interleaved schedule hide what is gathered and reduced o
   const StagePrice shorter = blocks.composed({ScheduleKind::interleaved, 2, 2, 8});
   CHECK(shorter.gather_s == Approx(4));
   CHECK(shorter.reduce_s == Approx(6));
+}
+
+TEST_CASE("the engine of a pipeline holds the logits of the micro-batch before") {
+  PassPrice embedding, layer, head;
+  layer.memory.saved = 20;
+  head.memory.saved = 10;
+  head.memory.output = 100;
+  const StatePrice state;
+  const PricedKinds kinds{{&embedding, &layer, &head}, {&state, &state, &state}};
+  Stage last{{Chunk{{{1, 4, 2}, {2, -1, 1}}}}};
+  Trainer trainer;
+  const auto saved = [&](bool freed, bool held) {
+    trainer.deallocate_pipeline_outputs = freed;
+    trainer.logits_held = held;
+    return stage_chunks(last, kinds, trainer).front().saved;
+  };
+  CHECK(saved(true, true) == 2 * 20 + 10);
+  CHECK(saved(false, true) == 2 * 20 + 10 + 100);
+  CHECK(saved(false, false) == 2 * 20 + 10);
+  last.chunks.front().runs.insert(last.chunks.front().runs.begin(), {0, -1, 1});
+  CHECK(saved(false, true) == 2 * 20 + 10);  // the whole model: no pipeline
+}
+
+TEST_CASE("what an allocator and autograd hold beyond the tensors in use") {
+  Trainer trainer;
+  Plan plan;
+  Cluster cluster;
+  cluster.gpu.memory_usable_bytes = int64_t{1} << 40;
+  BlockMemory states;
+  states.placeholders = 64;
+  const auto peak = [&] {
+    return memory_of({{0, 1000, 400, &states}}, plan, 2, trainer, cluster, Constants{}).peak_bytes;
+  };
+  trainer.loss_in_place = false;
+  trainer.wgrad_accumulation_fused = false;
+  plan.gradient = DType::fp32;
+  const int64_t apart = peak();
+  plan.gradient = DType::bf16;  // of autograd's own, in what the loss freed: 400 lost, not 200
+  CHECK(peak() - apart == 200);
+  trainer.loss_in_place = true;
+  CHECK(peak() == apart);
+  trainer.weight_gradient_placeholders = true;
+  CHECK(peak() - apart == 64);
+  trainer.adapters_only = true;
+  CHECK(peak() == apart);
 }
 
 TEST_CASE("an exchange of experts that sends a token once to each place") {
