@@ -11,6 +11,7 @@ namespace code = graph::code;
 constexpr int kDrawThreads = 128;
 constexpr int kColumns = 32, kLanes = 8;  // of a block of operator_columns_kernel
 constexpr int kSumThreads = 1024;
+constexpr unsigned kLossThreads = 256;  // more would have too few registers
 
 template <graph::End end>
 __global__ void __launch_bounds__(kDrawThreads)
@@ -43,7 +44,7 @@ __global__ void __launch_bounds__(kColumns* kLanes)
   for (int i = 0; i < kLanes; ++i) sum += parts[i][column];
   gradient.dparams[blockIdx.x * gradient.op.parameters + c] = sum;
 }
-__global__ void __launch_bounds__(1024) loss_kernel(graph::DeviceLoss loss) {
+__global__ void __launch_bounds__(kLossThreads) loss_kernel(graph::DeviceLoss loss) {
   code::loss_row(loss, blockIdx.x, Block());
 }
 __global__ void __launch_bounds__(1024) n3_kernel(graph::DeviceN3 n3) {
@@ -101,7 +102,8 @@ Status graph_operator_gradient(cudaStream_t stream, const graph::DeviceOperatorG
 Status graph_loss(cudaStream_t stream, const graph::DeviceLoss& loss) {
   const int64_t rows = loss.chunks * loss.edges;
   if (rows == 0) return Done{};
-  loss_kernel<<<row_blocks(rows), row_threads(loss.slots), 0, stream>>>(loss);
+  const unsigned threads = std::min(kLossThreads, row_threads(loss.slots));
+  loss_kernel<<<row_blocks(rows), threads, 0, stream>>>(loss);
   return launched("graph_loss");
 }
 

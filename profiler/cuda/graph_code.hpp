@@ -11,12 +11,22 @@
 #include "profiler/kernels/graph_device.hpp"
 
 #ifdef __CUDACC__
+#include <cuda_bf16.h>
 #define MESHPLAN_CODE __device__ inline
 #else
+#include "profiler/kernels/elementwise.hpp"
 #define MESHPLAN_CODE inline
 #endif
 
 namespace meshplan::graph::code {
+
+MESHPLAN_CODE uint16_t rounded(float x) {
+#ifdef __CUDACC__
+  return __bfloat16_as_ushort(__float2bfloat16_rn(x));
+#else
+  return cpu::bf16_of(x);
+#endif
+}
 
 inline constexpr float kMasked = -1e30F;  // score of what is no negative
 
@@ -70,8 +80,11 @@ MESHPLAN_CODE void gather_row(const DeviceGather& g, int64_t row, const Team& te
     const DevicePart& part = part_with(g.table, &DevicePart::place, id);
     from = part.values + (id - part.place) * g.cols;
   }
-  for (int64_t c = team.rank(); c < g.cols; c += team.size())
-    out[c] = from == nullptr ? 0.0F : from[c];
+  for (int64_t c = team.rank(); c < g.cols; c += team.size()) {
+    const float x = from == nullptr ? 0.0F : from[c];
+    out[c] = x;
+    if (g.narrow != nullptr) g.narrow[row * g.cols + c] = rounded(x);
+  }
 }
 
 MESHPLAN_CODE float* row_of(const ChunkRows& rows, int64_t chunk, int64_t i, int64_t cols) {
@@ -128,7 +141,13 @@ MESHPLAN_CODE void operate_row(const DeviceOperate& o, int64_t row, const Team& 
   const int64_t chunk = row / o.op.rows, i = row % o.op.rows;
   const float *r = params_of(o.op, row), *x = row_of(o.x, chunk, i, o.op.cols);
   float* out = row_of(o.out, chunk, i, o.op.cols);
-  for (int64_t c = team.rank(); c < o.op.cols; c += team.size()) out[c] = operated(o.op, r, x, c);
+  uint16_t* narrow =
+      o.narrow == nullptr ? nullptr : o.narrow + (chunk * o.out.slots + i) * o.op.cols;
+  for (int64_t c = team.rank(); c < o.op.cols; c += team.size()) {
+    const float y = operated(o.op, r, x, c);
+    out[c] = y;
+    if (narrow != nullptr) narrow[c] = rounded(y);
+  }
 }
 
 /// dx of a row, and its operator's gradient where it has its own.
@@ -174,6 +193,12 @@ MESHPLAN_CODE void loss_row(const DeviceLoss& l, int64_t row, const Team& team) 
         j != i && ((l.mask_batch && j < l.edges) || (ids != nullptr && ids[j] == ids[i]));
     return masked ? kMasked : s[j];
   };
+  const auto put = [&](int64_t j, float slope) {
+    if (l.narrow != nullptr)
+      l.narrow[row * l.slots + j] = rounded(slope);
+    else
+      s[j] = slope;
+  };
   team.wait();  // all have read the positive score
   float loss = 0;
   if (l.loss == Loss::softmax) {
@@ -188,14 +213,14 @@ MESHPLAN_CODE void loss_row(const DeviceLoss& l, int64_t row, const Team& team) 
     sum = team.sum(sum);
     const float factor = weight / sum;
     for (int64_t j = team.rank(); j < n; j += team.size())
-      s[j] = j == i ? factor * s[j] - weight : factor * s[j];
+      put(j, j == i ? factor * s[j] - weight : factor * s[j]);
     loss = weight * (std::log(sum) + top - wanted);
   } else if (l.loss == Loss::logistic) {
     const float each = weight / static_cast<float>(n);
     for (int64_t j = team.rank(); j < n; j += team.size()) {
       const float x = score(j);
       if (j != i) loss += each * softplus(x);
-      s[j] = j == i ? -weight * logistic(-wanted) : each * logistic(x);
+      put(j, j == i ? -weight * logistic(-wanted) : each * logistic(x));
     }
     loss = team.sum(loss) + weight * softplus(-wanted);
   } else {
@@ -205,13 +230,13 @@ MESHPLAN_CODE void loss_row(const DeviceLoss& l, int64_t row, const Team& team) 
       const bool counts = j != i && above > 0;
       loss += counts ? weight * above : 0.0F;
       over += counts ? 1.0F : 0.0F;
-      if (j != i) s[j] = counts ? weight : 0.0F;
+      if (j != i) put(j, counts ? weight : 0.0F);
     }
     loss = team.sum(loss);
     over = team.sum(over);
-    if (team.rank() == 0) s[i] = -weight * over;
+    if (team.rank() == 0) put(i, -weight * over);
   }
-  for (int64_t j = n + team.rank(); j < l.slots; j += team.size()) s[j] = 0;
+  for (int64_t j = n + team.rank(); j < l.slots; j += team.size()) put(j, 0);
   if (team.rank() == 0) l.losses[row] += loss;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "profiler/cuda/elementwise.hpp"
 #include "profiler/cuda/gemm.hpp"
 #include "profiler/cuda/gpu.hpp"
 #include "profiler/cuda/graph.hpp"
@@ -67,9 +66,6 @@ class CudaGraphDevice : public GraphDevice {
   Status operate(const DeviceOperate& operate) override { return graph_operate(get(), operate); }
   Status operator_gradient(const DeviceOperatorGradient& gradient) override {
     return graph_operator_gradient(get(), gradient);
-  }
-  Status round(int64_t count, const float* x, uint16_t* bf16) override {
-    return convert(get(), count, DType::fp32, x, DType::bf16, bf16);
   }
   Status product(const DeviceProduct& p) override {
     const Product product{.m = p.m,

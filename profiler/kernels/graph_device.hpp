@@ -58,12 +58,14 @@ struct DeviceDraw {
   float* weights = nullptr;  ///< with edge_weight
 };
 
-/// out [rows, cols]: rows of the table, zeros for kNoRow.
+/// out [rows, cols]: rows of the table, zeros for kNoRow. narrow, here and below: the same rounded
+/// to bf16, or null.
 struct DeviceGather {
   int64_t rows = 0, cols = 0;
   DeviceParts table;
   const int32_t* ids = nullptr;
   float* out = nullptr;
+  uint16_t* narrow = nullptr;
 };
 
 /// The first `rows` rows of every chunk, whose own first rows lie `slots` apart.
@@ -82,6 +84,7 @@ struct DeviceOperator {
 struct DeviceOperate {
   DeviceOperator op;
   ChunkRows x, out;
+  uint16_t* narrow = nullptr;  ///< rows as those of out
 };
 /// dx (added to with `add`, else written), dparams (written): a row a row with relations, else a
 /// row a chunk, summed.
@@ -104,8 +107,8 @@ struct DeviceProduct {
   int64_t a_stride = 0, b_stride = 0, c_stride = 0;
 };
 
-/// scores [chunks, edges, slots] become their gradients; losses [chunks, edges] are added to. See
-/// loss_gradient in graph_loss.hpp.
+/// scores [chunks, edges, slots] become their gradients, or with `narrow` scratch: the gradients
+/// are there; losses [chunks, edges] are added to. See loss_gradient in graph_loss.hpp.
 struct DeviceLoss {
   Loss loss = Loss::softmax;
   float margin = 0, scale = 1;
@@ -114,6 +117,7 @@ struct DeviceLoss {
   const int32_t* ids = nullptr;    ///< [chunks, slots], to mask the answers; else null
   const float* weights = nullptr;  ///< [chunks, edges]; null: all 1
   float *scores = nullptr, *losses = nullptr;
+  uint16_t* narrow = nullptr;
 };
 
 /// g += gradient of factor * sum of |z|^3 of the first `rows` rows of every chunk; losses [chunks,
@@ -167,7 +171,6 @@ class GraphDevice {
   virtual Status gather(const DeviceGather& gather) = 0;
   virtual Status operate(const DeviceOperate& operate) = 0;
   virtual Status operator_gradient(const DeviceOperatorGradient& gradient) = 0;
-  virtual Status round(int64_t count, const float* x, uint16_t* bf16) = 0;
   virtual Status product(const DeviceProduct& product) = 0;
   virtual Status loss(const DeviceLoss& loss) = 0;
   virtual Status n3(const DeviceN3& n3) = 0;

@@ -72,7 +72,6 @@ class DeviceWorker : public BatchWorker {
   Status regularise(const Run& run);
   Status step_operators(size_t table, float* gradient, int64_t edges, int64_t chunks);
   Status step_rows(End end, int64_t first, int64_t count);
-  Status rounded(const Rows& rows, int64_t count);
 
   int64_t cols() const { return w_.dimension; }
   const RelationType& relation() const { return w_.relations[type_]; }
@@ -150,10 +149,6 @@ Status DeviceWorker::reserve() {
   return device_.zero(one_relation_.as<int32_t>(), bytes.chunks);
 }
 
-Status DeviceWorker::rounded(const Rows& rows, int64_t count) {
-  return bf16_ ? device_.round(count * cols(), rows.wide, rows.narrow) : Status(Done{});
-}
-
 /// Scores, losses and gradients of the corrupted `end`: queries q, candidates k.
 Status DeviceWorker::side(const Run& run, bool odd, End end, const Rows& q, const Rows& k,
                           float* dq, float* dk) {
@@ -186,9 +181,9 @@ Status DeviceWorker::side(const Run& run, bool odd, End end, const Rows& q, cons
        .ids = w_.negatives.mask_answers ? ids(run, end) : nullptr,
        .weights = round_->edges.weight.empty() ? nullptr : weights_.as<float>() + run.edge,
        .scores = scores,
-       .losses = losses_.as<float>()}));
+       .losses = losses_.as<float>(),
+       .narrow = narrow_scores_.as<uint16_t>()}));
   const Rows slopes{scores, narrow_scores_.as<uint16_t>(), n};
-  if (bf16_) MESHPLAN_CHECK(device_.round(g.queries() * n, scores, slopes.narrow));
   product.layout = Layout::nn;
   std::tie(product.m, product.n, product.k) = std::tuple(m, d, n);
   std::tie(product.a, product.a_stride) = std::tuple(operand(slopes), m * n);
@@ -208,9 +203,10 @@ Status DeviceWorker::dynamic(const Run& run, bool odd) {
     const End other = end == left ? right : left;
     const Rows own{rows_[end].as<float>(), narrow_[end].as<uint16_t>(), g.slots[end]};
     const Rows query{operated_[end].as<float>(), narrow_operated_[end].as<uint16_t>(), g.edges};
-    MESHPLAN_CHECK(device_.operate(
-        {operator_of(run, end, g.edges), {own.wide, own.slots}, {query.wide, query.slots}}));
-    MESHPLAN_CHECK(rounded(query, g.queries()));
+    MESHPLAN_CHECK(device_.operate({operator_of(run, end, g.edges),
+                                    {own.wide, own.slots},
+                                    {query.wide, query.slots},
+                                    query.narrow}));
     const Rows candidates{rows_[other].as<float>(), narrow_[other].as<uint16_t>(), g.slots[other]};
     MESHPLAN_CHECK(side(run, odd, other, query, candidates, query_gradient_[end].as<float>(),
                         gradient(run, other)));
@@ -235,8 +231,7 @@ Status DeviceWorker::plain(const Run& run, bool odd) {
   const DeviceOperator op = operator_of(run, right, g.slots[right]);
   if (moved) {
     y = {operated_[right].as<float>(), narrow_operated_[right].as<uint16_t>(), g.slots[right]};
-    MESHPLAN_CHECK(device_.operate({op, {own.wide, own.slots}, {y.wide, y.slots}}));
-    MESHPLAN_CHECK(rounded(y, g.rows(right)));
+    MESHPLAN_CHECK(device_.operate({op, {own.wide, own.slots}, {y.wide, y.slots}, y.narrow}));
   }
   float* dy = moved ? operated_gradient_.as<float>() : gradient(run, right);
   float* dx = gradient(run, left);
@@ -308,8 +303,8 @@ Status DeviceWorker::train(const BatchDraw& batch, const Run& run, bool odd) {
   MESHPLAN_CHECK(device_.zero(losses_.as<float>(), 4 * g.queries()));
   for (const End end : {left, right}) {
     const Rows rows{rows_[end].as<float>(), narrow_[end].as<uint16_t>(), g.slots[end]};
-    MESHPLAN_CHECK(device_.gather({g.rows(end), cols(), draw.rows[end], draw.ids[end], rows.wide}));
-    MESHPLAN_CHECK(rounded(rows, g.rows(end)));
+    MESHPLAN_CHECK(device_.gather(
+        {g.rows(end), cols(), draw.rows[end], draw.ids[end], rows.wide, rows.narrow}));
   }
   MESHPLAN_CHECK(w_.dynamic_relations ? dynamic(run, odd) : plain(run, odd));
   if (w_.n3 > 0) MESHPLAN_CHECK(regularise(run));

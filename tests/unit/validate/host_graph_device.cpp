@@ -71,10 +71,6 @@ class HostGraphDevice : public GraphDevice {
       code::operator_gradient_row(gradient, row, Alone());
     return Done{};
   }
-  Status round(int64_t count, const float* x, uint16_t* bf16) override {
-    cpu::to_bf16(count, x, bf16);
-    return Done{};
-  }
   Status product(const DeviceProduct& p) override {
     const auto value = [&](const void* data, int64_t at) {
       return p.type == DType::bf16 ? cpu::float_of(static_cast<const uint16_t*>(data)[at])
