@@ -183,6 +183,11 @@ PY
   ;;
 7)
   keep parity "$(tool gpu_graph)"
+  if command -v compute-sanitizer >/dev/null; then
+    keep memcheck sh -c 'compute-sanitizer --tool memcheck --error-exitcode 9 "$1" >&2; printf "{\"exit\": %d}\n" $?' sh "$(tool gpu_graph)"
+  else
+    echo "memcheck: no compute-sanitizer here" >&2
+  fi
   graphs=$(mktemp -d)
   trap 'rm -rf "$graphs"' EXIT
   # graph NAME NODES EDGES RELATIONS KEYS...: edges stay inside groups of 20 nodes, so that there is something to rank

@@ -131,6 +131,8 @@ def stage7():
     if parity := read(7, "parity"):
         out["batches beside the CPU's"] = {"checks": len(parity["checks"]), "within": sum(c["within"] for c in parity["checks"]),
                                           "met": parity["all_within"]}
+    if (found := read(7, "memcheck")) is not None:
+        out["memcheck"] = {"exit": found["exit"], "met": found["exit"] == 0}
     cpu = read(7, "ranked-cpu")
     for name in ("ranked-gpu", "ranked-gpu-bf16"):
         gpu = read(7, name)

@@ -11,7 +11,7 @@ namespace code = graph::code;
 constexpr int kDrawThreads = 128;
 constexpr int kColumns = 32, kLanes = 8;  // of a block of operator_columns_kernel
 constexpr int kSumThreads = 1024;
-constexpr unsigned kLossThreads = 256;  // more would have too few registers
+constexpr unsigned kGraphLossThreads = 256;  // more would have too few registers
 
 template <graph::End end>
 __global__ void __launch_bounds__(kDrawThreads)
@@ -44,7 +44,7 @@ __global__ void __launch_bounds__(kColumns* kLanes)
   for (int i = 0; i < kLanes; ++i) sum += parts[i][column];
   gradient.dparams[blockIdx.x * gradient.op.parameters + c] = sum;
 }
-__global__ void __launch_bounds__(kLossThreads) loss_kernel(graph::DeviceLoss loss) {
+__global__ void __launch_bounds__(kGraphLossThreads) loss_kernel(graph::DeviceLoss loss) {
   code::loss_row(loss, blockIdx.x, Block());
 }
 __global__ void __launch_bounds__(1024) n3_kernel(graph::DeviceN3 n3) {
@@ -102,7 +102,7 @@ Status graph_operator_gradient(cudaStream_t stream, const graph::DeviceOperatorG
 Status graph_loss(cudaStream_t stream, const graph::DeviceLoss& loss) {
   const int64_t rows = loss.chunks * loss.edges;
   if (rows == 0) return Done{};
-  const unsigned threads = std::min(kLossThreads, row_threads(loss.slots));
+  const unsigned threads = std::min(kGraphLossThreads, row_threads(loss.slots));
   loss_kernel<<<row_blocks(rows), threads, 0, stream>>>(loss);
   return launched("graph_loss");
 }
