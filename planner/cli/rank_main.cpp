@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <iostream>
+#include <numeric>
 
 #include "planner/cli/run_flags.hpp"
 #include "planner/planfile/planfile.hpp"
@@ -16,8 +17,8 @@ namespace {
 
 /// 1 on every rank if all ranks counted what was expected of them.
 Result<bool> agreed(World& world, bool mine) {
-  std::vector<int> everyone;
-  for (int r = 0; r < world.size(); ++r) everyone.push_back(r);
+  std::vector<int> everyone(static_cast<size_t>(world.size()));
+  std::iota(everyone.begin(), everyone.end(), 0);
   MESHPLAN_TRY(const std::unique_ptr<Communicator> group, world.group(everyone, "report"));
   double wrong = mine ? 0 : 1;
   MESHPLAN_CHECK(group->all_reduce(&wrong, 1));
