@@ -74,7 +74,7 @@ Status graph_draw(cudaStream_t stream, const graph::ChunkGrid& grid,
 
 Status graph_gather(cudaStream_t stream, const graph::DeviceGather& gather) {
   if (gather.rows == 0) return Done{};
-  gather_kernel<<<row_blocks(gather.rows), row_threads(gather.cols), 0, stream>>>(gather);
+  gather_kernel<<<row_blocks(gather.rows), four_threads(gather.cols), 0, stream>>>(gather);
   return launched("graph_gather");
 }
 
@@ -117,7 +117,7 @@ Status graph_n3(cudaStream_t stream, const graph::DeviceN3& n3) {
 Status graph_add(cudaStream_t stream, const graph::DeviceAdd& add) {
   const int64_t rows = add.chunks * add.rows;
   if (rows == 0) return Done{};
-  add_kernel<<<row_blocks(rows), row_threads(add.cols), 0, stream>>>(add);
+  add_kernel<<<row_blocks(rows), four_threads(add.cols), 0, stream>>>(add);
   return launched("graph_add");
 }
 

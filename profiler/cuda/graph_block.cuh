@@ -16,6 +16,10 @@ struct Block {
   }
 };
 
+/// Threads for a row that moves by code::Four, one access each.
+inline unsigned four_threads(int64_t cols) {
+  return static_cast<unsigned>(std::clamp<int64_t>((cols / 4 + 31) / 32 * 32, 32, 1024));
+}
 /// A block a row.
 inline unsigned row_blocks(int64_t rows) { return static_cast<unsigned>(rows); }
 

@@ -20,6 +20,21 @@
 
 namespace meshplan::graph::code {
 
+/// 16 bytes of a row, which one thread moves at once; rows are of multiples of four values.
+struct alignas(16) Four {
+  float v[4];
+};
+struct alignas(8) NarrowFour {
+  uint16_t v[4];
+};
+MESHPLAN_CODE Four& four(float* row, int64_t i) { return reinterpret_cast<Four*>(row)[i]; }
+MESHPLAN_CODE const Four& four(const float* row, int64_t i) {
+  return reinterpret_cast<const Four*>(row)[i];
+}
+MESHPLAN_CODE Four operator+(const Four& a, const Four& b) {
+  return {{a.v[0] + b.v[0], a.v[1] + b.v[1], a.v[2] + b.v[2], a.v[3] + b.v[3]}};
+}
+
 MESHPLAN_CODE uint16_t rounded(float x) {
 #ifdef __CUDACC__
   return __bfloat16_as_ushort(__float2bfloat16_rn(x));
@@ -80,10 +95,12 @@ MESHPLAN_CODE void gather_row(const DeviceGather& g, int64_t row, const Team& te
     const DevicePart& part = part_with(g.table, &DevicePart::place, id);
     from = part.values + (id - part.place) * g.cols;
   }
-  for (int64_t c = team.rank(); c < g.cols; c += team.size()) {
-    const float x = from == nullptr ? 0.0F : from[c];
-    out[c] = x;
-    if (g.narrow != nullptr) g.narrow[row * g.cols + c] = rounded(x);
+  for (int64_t i = team.rank(); i < g.cols / 4; i += team.size()) {
+    const Four x = from == nullptr ? Four{} : four(from, i);
+    four(out, i) = x;
+    if (g.narrow == nullptr) continue;
+    reinterpret_cast<NarrowFour*>(g.narrow + row * g.cols)[i] = {
+        {rounded(x.v[0]), rounded(x.v[1]), rounded(x.v[2]), rounded(x.v[3])}};
   }
 }
 
@@ -262,7 +279,8 @@ MESHPLAN_CODE void add_row(const DeviceAdd& a, int64_t row, const Team& team) {
   const int64_t chunk = row / a.rows, i = row % a.rows;
   const float* from = row_of(a.from, chunk, i, a.cols);
   float* to = row_of(a.to, chunk, i, a.cols);
-  for (int64_t c = team.rank(); c < a.cols; c += team.size()) to[c] += from[c];
+  for (int64_t c = team.rank(); c < a.cols / 4; c += team.size())
+    four(to, c) = four(to, c) + four(from, c);
 }
 
 /// Gradients by row: ids and their positions, sorted by id, equal ones by position.
@@ -286,10 +304,10 @@ MESHPLAN_CODE void sum_piece(const DeviceStep& s, const SortedTouches& t, int64_
   while (end < t.count && end % kTouches != 0 && t.id[end] == t.id[at]) ++end;
   if (end == at + 1) return;
   float* to = s.gradient + t.position[at] * s.cols;
-  for (int64_t c = team.rank(); c < s.cols; c += team.size()) {
-    float sum = to[c];
-    for (int64_t u = at + 1; u < end; ++u) sum += s.gradient[t.position[u] * s.cols + c];
-    to[c] = sum;
+  for (int64_t c = team.rank(); c < s.cols / 4; c += team.size()) {
+    Four sum = four(to, c);
+    for (int64_t u = at + 1; u < end; ++u) sum = sum + four(s.gradient + t.position[u] * s.cols, c);
+    four(to, c) = sum;
   }
 }
 /// If a row's gradients begin here: the sum of its pieces, and its step.
@@ -301,18 +319,23 @@ MESHPLAN_CODE void step_row(const DeviceStep& s, const SortedTouches& t, int64_t
   float* g = s.gradient + t.position[at] * s.cols;
   const int64_t next = (at / kTouches + 1) * kTouches;
   float squares = 0;
-  for (int64_t c = team.rank(); c < s.cols; c += team.size()) {
-    float sum = g[c];
+  for (int64_t c = team.rank(); c < s.cols / 4; c += team.size()) {
+    Four sum = four(g, c);
     for (int64_t u = next; u < t.count && t.id[u] == t.id[at]; u += kTouches)
-      sum += s.gradient[t.position[u] * s.cols + c];
-    g[c] = sum;
-    squares += sum * sum;
+      sum = sum + four(s.gradient + t.position[u] * s.cols, c);
+    four(g, c) = sum;
+    for (const float x : sum.v) squares += x * x;
   }
   if (s.table.count == 0) {  // every value by itself
-    for (int64_t c = team.rank(); c < s.cols; c += team.size()) {
-      float& sum = s.sums[id * s.cols + c];
-      sum += g[c] * g[c];
-      s.values[id * s.cols + c] -= s.rate * g[c] / (std::sqrt(sum) + 1e-10F);
+    for (int64_t c = team.rank(); c < s.cols / 4; c += team.size()) {
+      const Four slope = four(g, c);
+      Four sum = four(s.sums + id * s.cols, c), value = four(s.values + id * s.cols, c);
+      for (int k = 0; k < 4; ++k) {
+        sum.v[k] += slope.v[k] * slope.v[k];
+        value.v[k] -= s.rate * slope.v[k] / (std::sqrt(sum.v[k]) + 1e-10F);
+      }
+      four(s.sums + id * s.cols, c) = sum;
+      four(s.values + id * s.cols, c) = value;
     }
     return;
   }
@@ -324,14 +347,20 @@ MESHPLAN_CODE void step_row(const DeviceStep& s, const SortedTouches& t, int64_t
   if (team.rank() == 0) *sum = total;
   const float step = s.rate / (std::sqrt(total) + 1e-10F);
   float norm = 0;
-  for (int64_t c = team.rank(); c < s.cols; c += team.size()) {
-    row[c] -= step * g[c];
-    norm += row[c] * row[c];
+  for (int64_t c = team.rank(); c < s.cols / 4; c += team.size()) {
+    const Four slope = four(g, c);
+    Four value = four(row, c);
+    for (int k = 0; k < 4; ++k) {
+      value.v[k] -= step * slope.v[k];
+      norm += value.v[k] * value.v[k];
+    }
+    four(row, c) = value;
   }
   if (s.max_norm <= 0) return;
   norm = std::sqrt(team.sum(norm));
   if (norm <= s.max_norm) return;
-  for (int64_t c = team.rank(); c < s.cols; c += team.size()) row[c] *= s.max_norm / norm;
+  for (int64_t c = team.rank(); c < s.cols / 4; c += team.size())
+    for (float& x : four(row, c).v) x *= s.max_norm / norm;
 }
 
 }  // namespace meshplan::graph::code

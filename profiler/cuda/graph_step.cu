@@ -54,9 +54,9 @@ Status graph_step(cudaStream_t stream, const graph::DeviceStep& step, const Grap
   MESHPLAN_CUDA(sort(space.sort, bytes, reinterpret_cast<const uint32_t*>(step.ids), space.id,
                      space.places, space.position, step.count, bits, stream));
   const code::SortedTouches touches{space.id, space.position, step.count};
-  pieces_kernel<<<row_blocks(step.count), row_threads(step.cols), 0, stream>>>(step, touches);
+  pieces_kernel<<<row_blocks(step.count), four_threads(step.cols), 0, stream>>>(step, touches);
   MESHPLAN_CHECK(launched("graph_pieces"));
-  step_kernel<<<row_blocks(step.count), row_threads(step.cols), 0, stream>>>(step, touches);
+  step_kernel<<<row_blocks(step.count), four_threads(step.cols), 0, stream>>>(step, touches);
   return launched("graph_step");
 }
 

@@ -3,6 +3,7 @@
 // once? validate/embedding/device_batch.hpp puts these steps together; profiler/cuda/graph.hpp has
 // them on GPUs. Pointers are into the device's memory, values fp32.
 //
+// Rows have a multiple of four values, and begin at 16 bytes.
 // Rows of a side of a batch lie chunk after chunk in `slots` each: the ends of the edges, uniform
 // candidates, rows of zeros up to a multiple of eight, whose id is kNoRow.
 #pragma once
