@@ -24,8 +24,10 @@ struct RowStep {
   void chunk(int64_t c, float* gradient, float* scratch) const {
     const std::span<const RowMerge::Group> groups = merge.groups(c);
     for (size_t i = 0; i < groups.size(); ++i) {
-      if (i + kAhead < groups.size() && groups[i + kAhead].slot < 0)
-        cpu::prefetch_row(rows.row(groups[i + kAhead].row), cols);
+      if (i + kAhead < groups.size()) {
+        const RowMerge::Group& ahead = groups[i + kAhead];
+        cpu::prefetch_row(ahead.slot < 0 ? rows.row(ahead.row) : kept + ahead.slot * cols, cols);
+      }
       const RowMerge::Group& group = groups[i];
       const float* sum = scaled ? scaled_sum(group, gradient, scratch) : plain_sum(group, gradient);
       if (group.slot < 0)
@@ -37,12 +39,15 @@ struct RowStep {
 
   /// Entries [begin, end) of merge.rows(), after the last chunk.
   void shared(int64_t begin, int64_t end) const {
+    const std::vector<int32_t>& all = merge.rows();
     for (int64_t r = begin; r < end; ++r) {
-      const RowMerge::Group* group = &merge.group(merge.rows()[static_cast<size_t>(r)]);
+      const RowMerge::Group* group = &merge.group(all[static_cast<size_t>(r)]);
       if (group->next < 0) continue;
+      cpu::prefetch_row(rows.row(group->row), cols);
       float* sum = kept + group->slot * cols;
       while (group->next >= 0) {
         group = &merge.group(group->next);
+        if (group->next >= 0) cpu::prefetch_row(kept + merge.group(group->next).slot * cols, cols);
         cpu::add_row(cols, kept + group->slot * cols, sum);
       }
       step(group->row, sum);

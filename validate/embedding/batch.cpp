@@ -14,7 +14,21 @@ void reserve(std::vector<float>& buffer, int64_t count) {
   if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(static_cast<size_t>(count));
 }
 
+int64_t chunk_of(const Workload& w) {
+  return w.negatives.batch > 0 ? w.negatives.batch : w.negatives.uniform;
+}
+
 }  // namespace
+
+void load_products(const Workload& w, DType products) {
+  const int64_t edges = std::min<int64_t>(w.batch, chunk_of(w));
+  const int64_t rows = edges + w.negatives.uniform;
+  const std::vector<float> x(static_cast<size_t>(rows * w.dimension));
+  std::vector<float> dq(x.size()), dk(x.size());
+  cpu::ScoreSpace space;
+  cpu::side_gradient({w.comparator, w.bias, edges, rows, w.dimension, products}, {}, x.data(),
+                     x.data(), {}, space, dq.data(), dk.data());
+}
 
 BatchTrainer::BatchTrainer(const Workload& workload, SharedParameters& parameters,
                            cpu::Workers& workers, DType products)
@@ -23,8 +37,7 @@ BatchTrainer::BatchTrainer(const Workload& workload, SharedParameters& parameter
       workers_(workers),
       products_(products),
       mixed_(workload.batches_mix_relations()),
-      chunk_edges_(workload.negatives.batch > 0 ? workload.negatives.batch
-                                                : workload.negatives.uniform),
+      chunk_edges_(chunk_of(workload)),
       spaces_(static_cast<size_t>(workers.size())) {}
 
 /// What the batch's edges have beside their ends.
@@ -217,9 +230,13 @@ void BatchTrainer::update_parameters(ParameterTable& table, std::vector<float>& 
   workers_.run(static_cast<int64_t>(rows.size()), [&](int64_t task, int) {
     const int64_t first = rows[static_cast<size_t>(task)];
     float* sum = gradient.data() + first * p;
-    for (int64_t i = operators_.group(first).next; i >= 0; i = operators_.group(i).next)
-      cpu::add_row(p, gradient.data() + i * p, sum);
     const int32_t row = operators_.group(first).row;
+    cpu::prefetch_row(table.row(row), p);
+    for (int64_t i = operators_.group(first).next, next = 0; i >= 0; i = next) {
+      next = operators_.group(i).next;
+      if (next >= 0) cpu::prefetch_row(gradient.data() + next * p, p);
+      cpu::add_row(p, gradient.data() + i * p, sum);
+    }
     cpu::value_adagrad(p, sum, rate, table.row(row), table.sums.data() + row * p);
   });
 }

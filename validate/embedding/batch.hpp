@@ -23,6 +23,10 @@ struct Batch {
   uint64_t key = 0;                               ///< of the uniform negatives
 };
 
+/// Multiplies once as a chunk does. The libraries of the products load and generate code then,
+/// which is the program's memory, not the plan's.
+void load_products(const Workload& workload, DType products);
+
 class BatchTrainer {
  public:
   /// products: see cpu::Pairs.

@@ -12,6 +12,7 @@
 #include "profiler/comm/launched_world.hpp"
 #include "profiler/comm/thread_world.hpp"
 #include "profiler/kernels/graph_random.hpp"
+#include "validate/embedding/batch.hpp"
 #include "validate/embedding/device_batch.hpp"
 #include "validate/embedding/export.hpp"
 #include "validate/embedding/resident.hpp"
@@ -288,6 +289,7 @@ struct Read {
 
 Result<Read> read_graph(const Workload& workload, const RunOptions& options) {
   const auto start = Clock::now();
+  if (!options.device) load_products(workload, options.plan.compute);
   const int64_t program_bytes = resident_bytes();
   Read out;
   MESHPLAN_TRY(out.graph, import_graph(workload, {options.threads.threads, options.seed}));
