@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <utility>
 
 #include "costmodel/graph/epoch.hpp"
@@ -27,8 +28,8 @@ double since(Clock::time_point start) {
 }
 
 Result<std::unique_ptr<Communicator>> everyone(World& world, const std::string& label) {
-  std::vector<int> members;
-  for (int r = 0; r < world.size(); ++r) members.push_back(r);
+  std::vector<int> members(static_cast<size_t>(world.size()));
+  std::iota(members.begin(), members.end(), 0);
   return world.group(members, label);
 }
 
@@ -161,6 +162,7 @@ Status finish_stored(const Workload& w, const Graph& graph, const RunOptions& op
   MESHPLAN_TRY(const SharedParameters parameters, store.load_parameters(version));
   MESHPLAN_TRY(const std::vector<Table> whole, whole_tables(store, w, version));
   std::vector<const Table*> tables;
+  tables.reserve(whole.size());
   for (const Table& table : whole) tables.push_back(&table);
   return finish({w, graph, tables, parameters}, options, answer);
 }
@@ -263,7 +265,7 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
       line.evaluation = evaluate(w, graph, resident_tables(w, trainer), parameters, *asked, known,
                                  options.evaluate);
     if (world.rank() == 0 && progress) progress(line);
-    answer.passes.push_back(std::move(line));
+    answer.passes.push_back(line);
   }
   answer.peak_bytes = peak_resident_bytes();
   if (device != nullptr) {
