@@ -108,6 +108,7 @@ class HostGraphDevice : public GraphDevice {
     std::stable_sort(position.begin(), position.end(),
                      [&](int32_t a, int32_t b) { return id_of(a) < id_of(b); });
     std::vector<uint32_t> id;
+    id.reserve(position.size());
     for (const int32_t at : position) id.push_back(id_of(at));
     const code::SortedTouches touches{id.data(), position.data(), step.count};
     for (int64_t at = 0; at < step.count; ++at) code::sum_piece(step, touches, at, Alone());
