@@ -4,20 +4,7 @@
 # end is that of a run which was never interrupted.
 . "$(dirname "$0")/lib.sh"
 kills=${MESHPLAN_KILLS:-50}
-awk 'BEGIN { for (i = 0; i < 6000; ++i) { g = i % 40; printf "n%d\tr%d\tn%d\n", g * 10 + i % 7, i % 3, g * 10 + (i * 3) % 10 } }' \
-  >"$work/train.tsv"
-head -50 "$work/train.tsv" >"$work/test.tsv"
-cat >"$work/graph.yaml" <<'YAML'
-entities: {node: {}}
-relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]
-dynamic_relations: true
-data: {train: [train.tsv], test: [test.tsv]}
-dimension: 32
-comparator: dot
-loss: softmax
-learning_rate: 0.1
-epochs: 1
-YAML
+"$root/tests/toy_graph.sh" "$work" 6000 40 32 1
 common=("$work/graph.yaml" --partitions 4 --resident 2 --deterministic)
 RANDOM=7
 version=0

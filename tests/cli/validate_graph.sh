@@ -2,20 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # `validate run` of a graph workload: trains, evaluates, moves what the plan says; resumes; refuses.
 . "$(dirname "$0")/lib.sh"
-awk 'BEGIN { for (i = 0; i < 2000; ++i) { g = i % 8; printf "n%d\tr%d\tn%d\n", g * 10 + i % 7, i % 3, g * 10 + (i * 3) % 10 } }' \
-  >"$work/train.tsv"
-head -50 "$work/train.tsv" >"$work/test.tsv"
-cat >"$work/graph.yaml" <<'YAML'
-entities: {node: {}}
-relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]
-dynamic_relations: true
-data: {train: [train.tsv], test: [test.tsv]}
-dimension: 8
-comparator: dot
-loss: softmax
-learning_rate: 0.1
-epochs: 3
-YAML
+"$root/tests/toy_graph.sh" "$work" 2000 8 8 3
 run 0 validate run "$work/graph.yaml" --deterministic
 out_has "2,000 edges, 3 relations"
 out_has "all entities, realistic ties"

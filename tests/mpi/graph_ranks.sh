@@ -12,20 +12,7 @@ bad() {
   exit 1
 }
 launch=("$mpiexec" --allow-run-as-root --oversubscribe -n 2)
-awk 'BEGIN { for (i = 0; i < 2000; ++i) { g = i % 8; printf "n%d\tr%d\tn%d\n", g * 10 + i % 7, i % 3, g * 10 + (i * 3) % 10 } }' \
-  >"$work/train.tsv"
-head -50 "$work/train.tsv" >"$work/test.tsv"
-cat >"$work/graph.yaml" <<'YAML'
-entities: {node: {}}
-relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]
-dynamic_relations: true
-data: {train: [train.tsv], test: [test.tsv]}
-dimension: 8
-comparator: dot
-loss: softmax
-learning_rate: 0.1
-epochs: 3
-YAML
+"$(dirname "${BASH_SOURCE[0]}")/../toy_graph.sh" "$work" 2000 8 8 3 || bad "no graph"
 flags=("$work/graph.yaml" --partitions 4 --order halving --deterministic --json)
 "$meshplan" validate run "${flags[@]}" --ranks 2 --export-npy "$work/threads" >"$work/one" 2>"$work/log" || bad "threads"
 "${launch[@]}" "$rank" "${flags[@]}" --export-npy "$work/processes" >"$work/log" 2>&1 || bad "exit code $?"
