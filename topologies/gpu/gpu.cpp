@@ -5,10 +5,12 @@
 #include <cctype>
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "topologies/base/files.hpp"
 #include "topologies/base/nearest.hpp"
 #include "topologies/base/reader.hpp"
+#include "topologies/gpu/name.hpp"
 
 namespace meshplan {
 namespace {
@@ -118,6 +120,24 @@ Result<std::vector<Alias>> aliases() {
   MESHPLAN_CHECK(in.finish());
   return out;
 }
+/// Id of the board whose name agrees with `wanted` in `part` and in the memory; "" if none does.
+/// Aliases come first: a name that leaves the memory open is the board that an alias takes it for.
+Result<std::string> spelt(const std::vector<Alias>& all, const GpuName& wanted,
+                          std::string GpuName::*part) {
+  std::set<std::string> open;
+  for (const auto& name : all) {
+    const GpuName known = read_gpu_name(name.name);
+    if (known.*part != wanted.*part) continue;
+    if (known.memory_gb == wanted.memory_gb) return name.id;
+    if (known.memory_gb == 0 || wanted.memory_gb == 0) open.insert(name.id);
+  }
+  if (wanted.memory_gb == 0) return open.size() == 1 ? *open.begin() : std::string();
+  for (const auto& id : open) {
+    MESHPLAN_TRY(const Gpu gpu, read_gpu(folder() + "/" + id + ".yaml"));
+    if (memory_fits(gpu.memory_bytes, wanted.memory_gb)) return id;
+  }
+  return std::string();
+}
 Result<Gpu> bundled(const std::string& id, const std::vector<Alias>& names) {
   MESHPLAN_TRY(Gpu out, read_gpu(folder() + "/" + id + ".yaml"));
   for (const auto& alias : names)
@@ -128,15 +148,19 @@ Result<Gpu> bundled(const std::string& id, const std::vector<Alias>& names) {
 
 Result<Gpu> find_gpu(const std::string& text) {
   if (text.size() > 5 && text.compare(text.size() - 5, 5, ".yaml") == 0) return read_gpu(text);
-  const std::string wanted = lower(text);
   const std::vector<std::string> ids = gpu_ids();
   MESHPLAN_TRY(const std::vector<Alias> names, aliases());
-  if (std::find(ids.begin(), ids.end(), wanted) != ids.end()) return bundled(wanted, names);
-  std::vector<std::string> known = ids;
-  for (const auto& alias : names) {
-    if (lower(alias.name) == wanted) return bundled(alias.id, names);
-    known.push_back(alias.name);
+  std::vector<Alias> all = names;
+  for (const auto& id : ids) all.push_back({id, id});
+  for (const auto& name : all)
+    if (lower(name.name) == lower(text)) return bundled(name.id, names);
+  const GpuName wanted = read_gpu_name(text);
+  for (const auto part : {&GpuName::exact, &GpuName::key}) {
+    MESHPLAN_TRY(const std::string id, spelt(all, wanted, part));
+    if (!id.empty()) return bundled(id, names);
   }
+  std::vector<std::string> known = ids;
+  for (const auto& alias : names) known.push_back(alias.name);
   const bool near = !nearest(text, known).empty();
   return Diagnostic{
       ErrorKind::usage, "unknown GPU", "", text, "", suggest(text, near ? known : ids)};

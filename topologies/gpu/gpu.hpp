@@ -56,7 +56,7 @@ struct Gpu {
   double peak_flops_per_s(DType type) const;
 };
 
-/// By id or alias, case ignored, or a path that ends in .yaml; reads that GPU's file only.
+/// By id, alias or another spelling of them (name.hpp), or a path that ends in .yaml.
 /// ErrorKind::usage with the nearest name otherwise.
 Result<Gpu> find_gpu(const std::string& text);
 

@@ -23,29 +23,28 @@ class Caches {
 
   Result<Trainer> trainer(QuestionRow& row, std::vector<std::string>& chosen) {
     const std::string stated = row.text("trainer");
-    if (!stated.empty()) {
-      const Result<Trainer>& found = by_id(stated);
-      if (found.ok()) {
-        const std::string id =
-            mapping_.generation_of(found->id, row.text("framework"), row.text("source_detail"),
-                                   row.count("year").value_or(0));
-        MESHPLAN_CHECK(row.finish());
-        if (id == found->id) return found;
-        chosen.push_back(fmt::format("trainer: {} by the source's words and year", id));
-        return by_id(id);
-      }
-    }
-    std::string id = mapping_.trainer_by_framework(row.text("framework"));
-    if (!id.empty()) {
-      chosen.push_back(fmt::format("trainer: {}; {} by the framework",
-                                   stated.empty() ? "not stated" : "'" + stated + "' is unknown",
-                                   id));
+    const Result<Trainer>& found = by_id(stated);
+    std::string id;
+    if (!stated.empty() && found.ok()) {
+      id = found->id;
     } else {
-      id = kDefaultTrainer;
-      chosen.push_back(fmt::format(
-          "trainer: {}; {}", stated.empty() ? "not stated" : "'" + stated + "' is unknown", id));
+      const char* by = "the framework";
+      id = mapping_.trainer_by_framework(row.text("framework"));
+      if (id.empty()) {
+        by = "the sharding";
+        const Result<ShardWords> shard = shard_words(row.text("dp_shard"));
+        id = mapping_.unknown_trainer(shard.ok() && shard->zero > 1);
+      }
+      chosen.push_back(fmt::format("trainer: {}; {} by {}",
+                                   stated.empty() ? "not stated" : "'" + stated + "' is unknown",
+                                   id, by));
     }
-    return by_id(id);
+    const std::string generation = mapping_.generation_of(
+        id, row.text("framework"), row.text("source_detail"), row.count("year").value_or(0));
+    MESHPLAN_CHECK(row.finish());
+    if (generation != id)
+      chosen.push_back(fmt::format("trainer: {} by the source's words and year", generation));
+    return by_id(generation);
   }
 
   const Result<Trainer>& by_id(const std::string& id) {
@@ -63,7 +62,11 @@ class Caches {
     facts.fabric = row.text("fabric");
     MESHPLAN_CHECK(row.finish());
     facts.gpu = row.text("gpu_id");
-    if (facts.gpu.empty()) facts.gpu = row.text("gpu");
+    if (facts.gpu.empty()) {
+      facts.gpu = row.text("gpu");
+      const std::string with_memory = fmt::format("{} {}GB", facts.gpu, row.text("gpu_mem_gb"));
+      if (find_gpu(with_memory).ok()) facts.gpu = with_memory;
+    }
     if (facts.gpu.empty())
       return Diagnostic{ErrorKind::input, "the row does not state the GPU", row.where("gpu_id"), "",
                         kStatesTooLittle};

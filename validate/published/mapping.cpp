@@ -43,6 +43,11 @@ Result<Mapping> Mapping::read(const std::string& path) {
     out.frameworks_.push_back({entry.text("contains"), entry.text("trainer")});
     MESHPLAN_CHECK(entry.finish());
   }
+  MapReader unknown = file.map("unknown");
+  out.unknown_sharded_ = unknown.text("sharded");
+  out.unknown_ = unknown.text("else");
+  unknown.text("source");
+  MESHPLAN_CHECK(unknown.finish());
   for (MapReader& entry : file.maps("generations")) {
     out.generations_.push_back({entry.text("trainer"), entry.text("framework", ""),
                                 entry.text("detail", ""), entry.integer("before", 0),

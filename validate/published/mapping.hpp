@@ -45,6 +45,10 @@ class Mapping {
   std::string family_of(const std::string& source) const;
   /// Trainer id by the words of `framework`; "" when nothing matches.
   std::string trainer_by_framework(std::string_view framework) const;
+  /// Trainer id where no word tells it; `sharded`: gradients or weights (ZeRO 2 and 3).
+  const std::string& unknown_trainer(bool sharded) const {
+    return sharded ? unknown_sharded_ : unknown_;
+  }
   /// Generation of `trainer` that the words of `framework` and `source_detail` and the year of the
   /// source mean (0: not stated); `trainer` when they name none.
   std::string generation_of(const std::string& trainer, std::string_view framework,
@@ -71,6 +75,7 @@ class Mapping {
   std::vector<Family> families_;
   std::vector<Generation> generations_;
   std::vector<Pair> frameworks_;
+  std::string unknown_, unknown_sharded_;
   std::vector<Pair> models_;
   std::vector<Statement> statements_;
   std::vector<TrainerDefaults> trainers_;

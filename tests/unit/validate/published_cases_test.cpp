@@ -211,6 +211,14 @@ TEST_CASE("what TFLOP/s count where a row does not say it is the trainer's custo
   CHECK(convention_of(megatron.flops_convention) == FlopsConvention::full_square);
 }
 
+TEST_CASE("a GPU that only the source's words name, with its memory", "[published]") {
+  const auto gpu = [](const Cells& cells) { return one(with(kLlama, cells)).gpu_id; };
+  CHECK(gpu({{"gpu_id", ""}, {"gpu", "NVIDIA A100"}, {"gpu_mem_gb", "40"}}) == "a100-sxm4-40gb");
+  CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}, {"gpu_mem_gb", "80"}}) == "a100-sxm4-80gb");
+  CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}}) == "a100-sxm4-80gb");
+  CHECK(gpu({{"gpu_id", "mi300x"}, {"gpu", "A100"}}) == "mi300x");
+}
+
 TEST_CASE("generations of a trainer by words of the source and its year", "[published]") {
   const auto trainer = [](const Cells& more) {
     return one(with(kLlama, more)).question->trainer.id;
@@ -219,6 +227,17 @@ TEST_CASE("generations of a trainer by words of the source and its year", "[publ
   CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan");
   CHECK(trainer({{"trainer", "torchtitan"}}) == "torchtitan");
   CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2025"}}) == "megatron-core");
+  // The same where the trainer's column is empty or unknown to us.
+  CHECK(trainer({{"trainer", ""}, {"framework", "torchtitan"}, {"year", "2024"}}) ==
+        "torchtitan-2024");
+  CHECK(trainer({{"trainer", "their-own"}, {"framework", "Megatron-LM"}, {"year", "2021"}}) ==
+        "megatron-2021");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"dp_shard", "zero3"}}) ==
+        "torchtitan");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"dp_shard", "zero1"}}) ==
+        "megatron-core");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"year", "2023"}}) ==
+        "megatron-lm-defaults");
   CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2026"}}) == "megatron-bridge-2606");
   CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/seqpara/x"}}) ==
         "aleph-alpha-rms");
