@@ -39,13 +39,18 @@ std::string lower(std::string_view text) {
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
   const std::string wanted = lower(word);
   std::string best;
-  int best_distance = static_cast<int>(std::max<size_t>(1, word.size() / 3)) + 1;
+  int best_distance = static_cast<int>(std::max<size_t>(1, word.size() / 3));  // at most
+  size_t best_start = 0;  // of equally near names the one that starts alike: H10 is H100, not A10
   for (const auto& candidate : candidates) {
-    int distance = edit_distance(wanted, lower(candidate));
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = candidate;
-    }
+    const std::string name = lower(candidate);
+    const int distance = edit_distance(wanted, name);
+    const auto differs = std::mismatch(wanted.begin(), wanted.end(), name.begin(), name.end());
+    const auto start = static_cast<size_t>(differs.first - wanted.begin());
+    const bool nearer = best.empty() || distance < best_distance || start > best_start;
+    if (distance > best_distance || !nearer) continue;
+    best_distance = distance;
+    best_start = start;
+    best = candidate;
   }
   return best;
 }

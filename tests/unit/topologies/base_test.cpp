@@ -13,6 +13,7 @@ TEST_CASE("edit distance counts one swap of neighbours as one edit") {
 
 TEST_CASE("nearest finds the misspelt name and stays silent when nothing is near") {
   CHECK(nearest("H10O", {"A100", "H100", "H200"}) == "H100");
+  CHECK(nearest("H10", {"A10", "H20", "H100", "H200"}) == "H100");  // equally near: starts alike
   CHECK(nearest("zzzzzz", {"A100", "H100"}).empty());
 }
 
