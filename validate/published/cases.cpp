@@ -53,7 +53,8 @@ class Caches {
     return trainers_.emplace(id, find_trainer(id)).first->second;
   }
 
-  Result<std::shared_ptr<const Cluster>> cluster(QuestionRow& row, int64_t gpus) {
+  Result<std::shared_ptr<const Cluster>> cluster(QuestionRow& row, int64_t gpus,
+                                                 std::vector<std::string>& chosen) {
     ClusterFacts facts;
     facts.gpus = gpus;
     facts.gpus_per_node = row.count("gpus_per_node").value_or(0);
@@ -70,6 +71,9 @@ class Caches {
     if (facts.gpu.empty())
       return Diagnostic{ErrorKind::input, "the row does not state the GPU", row.where("gpu_id"), "",
                         kStatesTooLittle};
+    const std::string board = mapping_.board_of(facts.gpu, row.text("source_detail"));
+    if (board != facts.gpu) chosen.push_back(fmt::format("GPU: {} by the source", board));
+    facts.gpu = board;
     const std::string key =
         fmt::format("{}|{}|{}|{}|{}|{}", facts.gpu, gpus, facts.gpus_per_node, facts.intra_gb_per_s,
                     facts.inter_gb_per_s_per_gpu, facts.fabric);
@@ -199,7 +203,7 @@ class CaseReader {
     const TrainerDefaults& defaults = mapping_.defaults_of(out.trainer.id);
     MESHPLAN_TRY(out.model, model_of(row, mapping_, defaults, out.chosen));
     MESHPLAN_TRY(const int64_t gpus, gpus_of(row, out.chosen));
-    MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus));
+    MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus, out.chosen));
     state(row, out);
     if (const std::string name = plain_name(row.text("model"));
         name.rfind("bert", 0) == 0 || name.rfind("t5", 0) == 0)

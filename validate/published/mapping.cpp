@@ -55,6 +55,11 @@ Result<Mapping> Mapping::read(const std::string& path) {
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
   }
+  for (MapReader& entry : file.maps("boards")) {
+    out.boards_.push_back({entry.text("detail"), entry.text("gpu"), entry.text("board")});
+    entry.text("source");
+    MESHPLAN_CHECK(entry.finish());
+  }
   for (MapReader& entry : file.maps("statements")) {
     Statement next;
     next.contains = entry.text("contains");
@@ -130,6 +135,14 @@ std::string Mapping::generation_of(const std::string& trainer, std::string_view 
     }
   }
   return trainer;
+}
+
+std::string Mapping::board_of(const std::string& gpu, std::string_view detail) const {
+  const std::string words = lower_case(detail);
+  for (const Board& board : boards_) {
+    if (board.gpu == gpu && words.find(board.detail) != std::string::npos) return board.id;
+  }
+  return gpu;
 }
 
 const TrainerDefaults& Mapping::defaults_of(const std::string& trainer) const {

@@ -53,6 +53,9 @@ class Mapping {
   /// source mean (0: not stated); `trainer` when they name none.
   std::string generation_of(const std::string& trainer, std::string_view framework,
                             std::string_view detail, int64_t year) const;
+  /// Board that a source's machines have where the GPU's name alone would mean another: its id, or
+  /// `gpu` itself.
+  std::string board_of(const std::string& gpu, std::string_view detail) const;
   /// Defaults of a trainer; those of megatron-core for a trainer without an entry.
   const TrainerDefaults& defaults_of(const std::string& trainer) const;
   const std::vector<Statement>& statements() const { return statements_; }
@@ -72,6 +75,10 @@ class Mapping {
     int64_t before;  ///< year; 0: any
     std::string id;
   };
+  struct Board {
+    std::string detail, gpu, id;
+  };
+  std::vector<Board> boards_;
   std::vector<Family> families_;
   std::vector<Generation> generations_;
   std::vector<Pair> frameworks_;

@@ -217,6 +217,9 @@ TEST_CASE("a GPU that only the source's words name, with its memory", "[publishe
   CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}, {"gpu_mem_gb", "80"}}) == "a100-sxm4-80gb");
   CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}}) == "a100-sxm4-80gb");
   CHECK(gpu({{"gpu_id", "mi300x"}, {"gpu", "A100"}}) == "mi300x");
+  // Boards that the source tells apart.
+  CHECK(gpu({{"source_detail", "pytorch/ao docs"}}) == "h100-sxm5-96gb-500w");
+  CHECK(gpu({{"source_detail", "pytorch/ao docs"}, {"gpu_id", "b200-sxm"}}) == "b200-sxm");
 }
 
 TEST_CASE("generations of a trainer by words of the source and its year", "[published]") {
