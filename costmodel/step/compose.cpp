@@ -96,6 +96,14 @@ ChunkBytes chunk_bytes(const std::vector<RunPrice>& runs, int prefetch, bool kep
   return bytes;
 }
 
+/// Layers of a run whose kept activations are moved to the host. Those of two stay: one layer is
+/// worked on while the other's are on their way.
+int64_t layers_on_host(const BlockRun& run, const RunPrice& price, const Trainer& trainer) {
+  if (run.first_layer < 0 || !price.state->freed) return 0;
+  const double share = trainer.layers_on_host_share * static_cast<double>(run.count);
+  return std::clamp<int64_t>(static_cast<int64_t>(share), 0, std::max<int64_t>(run.count - 2, 0));
+}
+
 }  // namespace
 
 std::vector<ChunkBytes> stage_chunks(const Stage& stage, const PricedKinds& prices,
@@ -108,8 +116,16 @@ std::vector<ChunkBytes> stage_chunks(const Stage& stage, const PricedKinds& pric
     const bool ends = !chunk.runs.empty() && chunk.runs.back().first_layer < 0;
     const bool whole = ends && stage.chunks.size() == 1 && chunk.runs.front().first_layer < 0;
     const bool kept = !trainer.deallocate_pipeline_outputs && !whole;
-    chunks.push_back(chunk_bytes(priced(chunk, prices), trainer.fsdp_prefetch,
-                                 kept && (!ends || trainer.logits_held)));
+    std::vector<RunPrice> runs = priced(chunk, prices);
+    int64_t on_host = 0;
+    for (size_t i = 0; whole && trainer.layers_on_host_share > 0 && i < runs.size(); ++i) {
+      const int64_t moved = layers_on_host(chunk.runs[i], runs[i], trainer);
+      on_host += moved * runs[i].pass->memory.saved;
+      runs[i].count -= moved;
+    }
+    chunks.push_back(
+        chunk_bytes(runs, trainer.fsdp_prefetch, kept && (!ends || trainer.logits_held)));
+    chunks.back().on_host = on_host;
   }
   return chunks;
 }

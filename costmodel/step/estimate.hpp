@@ -52,6 +52,7 @@ struct HeldStage {
   int stage;
   int64_t activations;  ///< peak_saved of its schedule
   int64_t temporary;    ///< largest_temporary of its chunks
+  int64_t on_host;      ///< bytes_on_host of its chunks
   const BlockMemory* states;
 };
 /// `stages`: equal stages after the first may be left out where later stages have fewer

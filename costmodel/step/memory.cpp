@@ -78,9 +78,9 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
       cluster.host.memory_bytes / std::max<int64_t>(1, cluster.gpus_per_node);
   result.capacity_bytes = cluster.gpu.memory_usable_bytes;
   result.peak_bytes = -1;
-  for (const auto& [index, at_peak, largest, held] : stages) {
+  for (const auto& [index, at_peak, largest, on_host, held] : stages) {
     const BlockMemory& states = *held;
-    result.host_bytes = std::max(result.host_bytes, states.host);
+    result.host_bytes = std::max(result.host_bytes, states.host + on_host);
     const int64_t slack = allocator_slack(at_peak, largest, plan, trainer, constants);
     const int64_t groups = plan.world() > 1 ? communicators(plan) : 0;
     const int64_t libraries = trainer.context_bytes + trainer.workspace_bytes;

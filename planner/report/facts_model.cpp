@@ -121,7 +121,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("fused norm", "fused_norm", t.fused_norm);
   s.flag("fused norm when recomputed", "fused_norm_recomputed", t.fused_norm_recomputed);
   s.flag("fused rope", "fused_rope", t.fused_rope);
-  s.flag("keys and values copied", "keys_values_copied", t.keys_values_copied);
+  s.flag("product of q, k and v kept", "qkv_product_kept", t.qkv_product_kept);
   s.flag("fused cross-entropy", "fused_cross_entropy", t.fused_cross_entropy);
   s.flag("fused cross-entropy in fp32", "fused_loss_widens", t.fused_loss_widens);
   s.flag("loss in place", "loss_in_place", t.loss_in_place);
@@ -164,6 +164,8 @@ void add_memory(Sheet& s, const Trainer& t) {
          t.weight_gradient_placeholders);
   s.flag("optimizer within the backward pass", "optimizer_in_backward", t.optimizer_in_backward);
   s.flag("optimizer states paged", "optimizer_paged", t.optimizer_paged);
+  s.add("layers on the host at ZeRO 3", "layers_on_host_share", t.layers_on_host_share,
+        fmt::format("{:g}", t.layers_on_host_share));
   s.flag("offloads weights too", "offload_weights", t.offload_weights);
   s.flag("keeps every second product", "alternate_products_kept", t.alternate_products_kept);
   s.flag("segments grow", "expandable_segments", t.expandable_segments);

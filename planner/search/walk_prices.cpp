@@ -221,7 +221,7 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
       }
       const auto index = static_cast<int>(s);
       held_.push_back({index, peak_saved(shape, index, chunks[kind]),
-                       largest_temporary(chunks[kind]), nullptr});
+                       largest_temporary(chunks[kind]), bytes_on_host(chunks[kind]), nullptr});
     }
   }
   for (HeldStage& stage : held_) {
@@ -233,7 +233,7 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
 /// What the states alone take, activations left out.
 MemoryEstimate Walk::states_alone(const Plan& plan, const std::vector<BlockMemory>& sums) {
   std::vector<HeldStage> stages;
-  for (const BlockMemory& sum : sums) stages.push_back({0, 0, 0, &sum});
+  for (const BlockMemory& sum : sums) stages.push_back({0, 0, 0, 0, &sum});
   return memory_of(stages, plan, question_.batch.micro_batches(plan), question_.trainer,
                    costs_.cluster(), costs_.constants());
 }

@@ -21,10 +21,10 @@ Heads split_heads(BlockBuilder& builder, const std::vector<BufferId>& from, int6
                   builder.value("v", tokens, kv_heads * value_head_dim(model))};
   const Rope op{Pass::forward, tokens, heads, kv_heads, model.head_dim, rotate, fused};
   std::vector<BufferId> results{out.q, out.k, out.v};
-  if (builder.context().trainer.keys_values_copied && heads == kv_heads && from.size() == 1) {
-    // q stands for its part of the tensor that it is a view of, this for the rest.
-    results.push_back(builder.value("k and v beside q", tokens,
-                                    kv_heads * (model.head_dim + value_head_dim(model))));
+  if (builder.context().trainer.qkv_product_kept && heads == kv_heads && from.size() == 1) {
+    // One of the three stands for its part of the tensor that it is a view of, this for the rest.
+    results.push_back(
+        builder.value("rest of qkv", tokens, kv_heads * (model.head_dim + value_head_dim(model))));
   }
   builder.forward(op, Module::rope, from, results);
   builder.on_backward(Module::rope, [&builder, from, out, op] {

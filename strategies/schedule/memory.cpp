@@ -134,6 +134,12 @@ int64_t largest_temporary(const std::vector<ChunkBytes>& chunks) {
   return bytes;
 }
 
+int64_t bytes_on_host(const std::vector<ChunkBytes>& chunks) {
+  int64_t bytes = 0;
+  for (const ChunkBytes& chunk : chunks) bytes = std::max(bytes, chunk.on_host);
+  return bytes;
+}
+
 int64_t in_flight(const ScheduleShape& shape, int stage) {
   const ChunkBytes one{.saved = 1, .kept_for_weight = 1};
   return peak_saved(shape, stage, std::vector<ChunkBytes>(static_cast<size_t>(shape.chunks), one));

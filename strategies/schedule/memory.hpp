@@ -15,6 +15,7 @@ struct ChunkBytes {
   int64_t backward_peak = 0;  ///< of a backward or an input gradient
   int64_t weight_peak = 0;
   int64_t temporary = 0;  ///< most that one block allocates beyond what it saves
+  int64_t on_host = 0;    ///< moved to the host from the forward to the backward; not in saved
 };
 
 /// Replays one stage's actions. `chunks`: one entry per chunk of this stage. O(actions).
@@ -27,6 +28,9 @@ int64_t peak_saved(const ScheduleShape& shape, int stage, const std::vector<Chun
 
 /// Largest ChunkBytes::temporary.
 int64_t largest_temporary(const std::vector<ChunkBytes>& chunks);
+
+/// Largest ChunkBytes::on_host; such stages have one chunk and one micro-batch in flight.
+int64_t bytes_on_host(const std::vector<ChunkBytes>& chunks);
 
 /// Largest number of (chunk, micro-batch) whose activations are alive at once, until the weight
 /// gradient where it is split off. 1F1B: min(stages - stage, micro_batches).

@@ -52,7 +52,7 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.fused_norm_recomputed = map.boolean("fused_norm_recomputed", t.fused_norm_recomputed);
   t.fused_rope = map.boolean("fused_rope", t.fused_rope);
   t.attention_output_copied = map.boolean("attention_output_copied", t.attention_output_copied);
-  t.keys_values_copied = map.boolean("keys_values_copied", t.keys_values_copied);
+  t.qkv_product_kept = map.boolean("qkv_product_kept", t.qkv_product_kept);
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
   t.fused_loss_widens = map.boolean("fused_loss_widens", t.fused_loss_widens);
   t.loss_in_place = map.boolean("loss_in_place", t.loss_in_place);
@@ -135,6 +135,7 @@ Status read_memory(MapReader map, Trainer& t) {
       map.boolean("weight_gradient_placeholders", t.weight_gradient_placeholders);
   t.optimizer_in_backward = map.boolean("optimizer_in_backward", t.optimizer_in_backward);
   t.optimizer_paged = map.boolean("optimizer_paged", t.optimizer_paged);
+  t.layers_on_host_share = map.number("layers_on_host_share", t.layers_on_host_share);
   t.offload_weights = map.boolean("offload_weights", t.offload_weights);
   t.alternate_products_kept = map.boolean("alternate_products_kept", t.alternate_products_kept);
   t.memory_report = word_of(map, "report", {"allocated", "reserved", "device"}, t.memory_report);

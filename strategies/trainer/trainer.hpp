@@ -49,8 +49,9 @@ struct Trainer {
   bool fused_rope = true;
   bool attention_output_copied = false;  ///< from the order of sequences to that of tokens; both
                                          ///< are kept, where a micro-batch has several sequences
-  bool keys_values_copied = false;   ///< for the rotation; q is a view of the whole product, which
-                                     ///< so lives on (as many kv heads as heads)
+  bool qkv_product_kept = false;  ///< q or v is a view of the product of all three, which so lives
+                                  ///< on beside what the rotation made of the others (as many kv
+                                  ///< heads as heads)
   bool fused_cross_entropy = false;  ///< softmax and loss without an fp32 copy of the logits
   bool loss_in_place = true;  ///< the loss turns what it keeps of the logits into their gradient in
                               ///< place; false: log-probabilities and two fp32 gradients are
@@ -132,7 +133,9 @@ struct Trainer {
   bool optimizer_in_backward = false;  ///< a gradient is gone when the backward pass has made the
                                        ///< next one's
   bool optimizer_paged = false;        ///< states lie in memory that the driver moves to the host
-  bool offload_weights = false;        ///< what is offloaded are sharded weights and gradients, too
+  double layers_on_host_share = 0;  ///< of fully sharded plans without pipeline: layers whose kept
+                                    ///< activations move to the host until the backward pass
+  bool offload_weights = false;     ///< what is offloaded are sharded weights and gradients, too
   bool alternate_products_kept = false;  ///< per-operation checkpoints keep every second product's
                                          ///< result of a recomputed block (torchtitan's policy)
   bool weight_gradient_placeholders = false;  ///< products that add their weight gradient hand

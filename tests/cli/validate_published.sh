@@ -9,7 +9,7 @@ run 0 validate published "$table" --json --csv "$work/cases.csv" --html "$work/p
 for key in '"schema": "meshplan.published/1"' '"cases"' '"id"' '"source"' '"tier"' \
   '"measured_step_s"' '"predicted_step_s"' '"error"' '"measured_memory_bytes"' \
   '"predicted_memory_bytes"' '"outcome"' '"fits"' '"refused"' '"score"' '"step_mean_over_sources"' \
-  '"step_median"' '"step_signed_mean"' '"silver_mean_over_sources"' '"order_tau"' \
+  '"step_median"' '"peak_stage"' '"allocator slack"' '"step_signed_mean"' '"silver_mean_over_sources"' '"order_tau"' \
   '"order_regret"' '"memory_mean"' '"ran_called_feasible"' '"oom_called_infeasible"' '"by_source"'; do
   out_has "$key"
 done

@@ -99,7 +99,7 @@ const char* name_of(NodeLink link);
 
 /// What a published run states of its machine; empty text and 0 mean not stated.
 struct ClusterFacts {
-  std::string gpu;  ///< id or alias
+  std::string gpu;  ///< as find_gpu takes it; more words may follow
   int64_t gpus = 1;
   int64_t gpus_per_node = 0;
   std::string intra_gb_per_s;          ///< one GPU, one direction, 1e9 bytes/s

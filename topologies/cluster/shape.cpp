@@ -87,8 +87,23 @@ Result<Cluster> shaped_for(const Gpu& gpu, int64_t gpus_per_node) {
   return out;
 }
 
+namespace {
+
+/// What a table says of a board beyond its name stands behind it: "H100 96GB HBM2e, 500W limit".
+Result<Gpu> gpu_of(std::string words) {
+  Result<Gpu> whole = find_gpu(words);
+  for (size_t end = words.rfind(' '); !whole.ok() && end != std::string::npos && end > 0;
+       end = words.rfind(' ')) {
+    words.erase(end);
+    if (Result<Gpu> found = find_gpu(words); found.ok()) return found;
+  }
+  return whole;
+}
+
+}  // namespace
+
 Result<Cluster> cluster_of(const ClusterFacts& facts) {
-  MESHPLAN_TRY(const Gpu gpu, find_gpu(facts.gpu));
+  MESHPLAN_TRY(const Gpu gpu, gpu_of(facts.gpu));
   Cluster out;
   if (says(facts.fabric, "1:7")) {
     MESHPLAN_TRY(out, find_cluster("llama3-roce"));

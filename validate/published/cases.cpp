@@ -66,7 +66,8 @@ class Caches {
     if (facts.gpu.empty()) {
       facts.gpu = row.text("gpu");
       const std::string with_memory = fmt::format("{} {}GB", facts.gpu, row.text("gpu_mem_gb"));
-      if (find_gpu(with_memory).ok()) facts.gpu = with_memory;
+      for (const std::string& words : {facts.gpu, with_memory})
+        if (const auto known = find_gpu(words); known.ok()) facts.gpu = known->id;
     }
     if (facts.gpu.empty())
       return Diagnostic{ErrorKind::input, "the row does not state the GPU", row.where("gpu_id"), "",
@@ -208,18 +209,27 @@ class CaseReader {
     if (const std::string name = plain_name(row.text("model"));
         name.rfind("bert", 0) == 0 || name.rfind("t5", 0) == 0)
       out.chosen.emplace_back("an encoder's attention is priced as causal");
+    MESHPLAN_CHECK(plans_of(row, defaults, gpus, out));
+    return savings_of(defaults, out);
+  }
+
+  Status savings_of(const TrainerDefaults& defaults, Question& out) {
+    bool sharded = false;  // the only plans whose layers can go to the host
+    for (const auto& level : out.levels)
+      for (const Plan& plan : level) sharded = sharded || (plan.zero == 3 && plan.pp == 1);
     std::string names;
     for (const std::string& id : defaults.saving) {
       MESHPLAN_TRY(Trainer saving, caches_.by_id(id));
+      if (saving.layers_on_host_share > 0 && !sharded) continue;
       saving.adapters_only = out.adapters_only;
       out.saving.push_back(std::move(saving));
       names += (names.empty() ? "" : ", ") + id;
     }
     if (!names.empty()) {
-      out.chosen.push_back("optimizer: not stated; what saves memory (" + names +
-                           ") if nothing else fits");
+      out.chosen.push_back("settings that save memory: not stated; " + names +
+                           " if nothing else fits");
     }
-    return plans_of(row, defaults, gpus, out);
+    return Done{};
   }
 
   const CsvTable& table_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 
@@ -62,7 +63,13 @@ std::optional<double> number_of(std::string_view text) {
 
 std::string QuestionRow::text(const std::string& column) const {
   assert(std::find(columns().begin(), columns().end(), column) != columns().end());
-  return std::string(table_.cell(record_, column));
+  std::string cell(table_.cell(record_, column));
+  std::string word = cell;
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* empty : {"-", "?", "n/a", "na", "nan", "unknown", "not stated"})
+    if (word == empty) return "";
+  return cell;
 }
 
 std::optional<double> QuestionRow::number(const std::string& column) {

@@ -20,6 +20,7 @@ class QuestionRow {
   /// Columns that a question may read; the table must have all of them.
   static const std::vector<std::string>& columns();
 
+  /// The cell; "" also where it says in a word that nothing is stated ("n/a", "unknown", "-", ...).
   std::string text(const std::string& column) const;
   bool states(const std::string& column) const { return !text(column).empty(); }
   /// Nothing if the cell is empty. A cell that is no (positive whole) number is a problem, noted

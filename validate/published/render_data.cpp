@@ -53,6 +53,10 @@ Json case_json(const PublishedCase& c, const ScoredRow& row) {
     Json time = Json::object();
     for (const Part& part : e.time) time[part.name] = number(part.value);
     out["time"] = time;
+    Json memory = Json::object();
+    for (const Part& part : e.memory) memory[part.name] = number(part.value);
+    out["memory"] = memory;
+    out["peak_stage"] = e.peak_stage;
     out["chosen"] = c.question.question->chosen;
     out["candidates"] = c.prediction->priced;
   }

@@ -65,6 +65,30 @@ TEST_CASE("the engine of a pipeline holds the logits of the micro-batch before")
   CHECK(saved(false, true) == 2 * 20 + 10);  // the whole model: no pipeline
 }
 
+TEST_CASE("layers of a fully sharded model on the host, but for two") {
+  PassPrice end, layer;
+  layer.memory.saved = 20;
+  StatePrice state;
+  state.freed = true;
+  const PricedKinds kinds{{&end, &layer, &end}, {&state, &state, &state}};
+  Stage whole{{Chunk{{{0, -1, 1}, {1, 0, 10}, {2, -1, 1}}}}};
+  Trainer trainer;
+  const auto chunk = [&](double share) {
+    trainer.layers_on_host_share = share;
+    return stage_chunks(whole, kinds, trainer).front();
+  };
+  CHECK(chunk(0).saved == 10 * 20);
+  CHECK(chunk(0.5).saved == 5 * 20);
+  CHECK(chunk(0.5).on_host == 5 * 20);
+  CHECK(chunk(1).saved == 2 * 20);
+  CHECK(chunk(1).on_host == 8 * 20);
+  state.freed = false;  // not fully sharded
+  CHECK(chunk(1).saved == 10 * 20);
+  state.freed = true;
+  whole.chunks.front().runs.pop_back();  // a stage of a pipeline
+  CHECK(chunk(1).on_host == 0);
+}
+
 TEST_CASE("what an allocator and autograd hold beyond the tensors in use") {
   Trainer trainer;
   Plan plan;
@@ -73,7 +97,8 @@ TEST_CASE("what an allocator and autograd hold beyond the tensors in use") {
   BlockMemory states;
   states.placeholders = 64;
   const auto peak = [&] {
-    return memory_of({{0, 1000, 400, &states}}, plan, 2, trainer, cluster, Constants{}).peak_bytes;
+    return memory_of({{0, 1000, 400, 0, &states}}, plan, 2, trainer, cluster, Constants{})
+        .peak_bytes;
   };
   trainer.loss_in_place = false;
   trainer.wgrad_accumulation_fused = false;

@@ -144,17 +144,17 @@ TEST_CASE("a head holds the logits as often as its loss copies them") {
   CHECK(head(true, true, false, true) == 2 + 4);  // exponentials in fp32 beside the logits
 }
 
-TEST_CASE("the query that is a view keeps the keys and values that were copied") {
+TEST_CASE("one of q, k and v that is a view keeps the product of all three") {
   Case c;
   c.model.positions = Positions::rope;
   c.trainer.attention = AttentionKernel::flash;
   c.trainer.dropout = false;
   const int64_t without = memory_of(c.layer()).saved;
-  c.trainer.keys_values_copied = true;
+  c.trainer.qkv_product_kept = true;
   CHECK(memory_of(c.layer()).saved - without == 2 * 2 * kS * kH);
   c.model.kv_heads = 4;  // grouped: q is a tensor of its own
   const int64_t grouped = memory_of(c.layer()).saved;
-  c.trainer.keys_values_copied = false;
+  c.trainer.qkv_product_kept = false;
   CHECK(memory_of(c.layer()).saved == grouped);
 }
 

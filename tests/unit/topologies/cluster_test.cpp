@@ -208,6 +208,11 @@ TEST_CASE("facts of published runs") {
   CHECK(cluster_of(odd)->nodes == 2);
   CHECK(cluster_of(odd)->gpus_per_node == 6);
 
+  odd.gpu = "H100 96GB HBM2e 2.4TB/s, 500W limit";  // words behind the name
+  CHECK(cluster_of(odd)->gpu.id == "h100-sxm5-96gb-500w");
+  odd.gpu = "X100 80GB";
+  CHECK_FALSE(cluster_of(odd).ok());
+
   ClusterFacts pcie;
   pcie.gpu = "a100-pcie-80gb";
   pcie.gpus = 8;

@@ -222,6 +222,13 @@ TEST_CASE("a GPU that only the source's words name, with its memory", "[publishe
   CHECK(gpu({{"source_detail", "pytorch/ao docs"}, {"gpu_id", "b200-sxm"}}) == "b200-sxm");
 }
 
+TEST_CASE("words for what is not stated are empty cells", "[published]") {
+  const std::string empty =
+      question_text(one(with(kLlama, {{"kv_heads", ""}, {"vpp", ""}, {"framework", ""}})));
+  CHECK(question_text(one(
+            with(kLlama, {{"kv_heads", "N/A"}, {"vpp", "-"}, {"framework", "unknown"}}))) == empty);
+}
+
 TEST_CASE("generations of a trainer by words of the source and its year", "[published]") {
   const auto trainer = [](const Cells& more) {
     return one(with(kLlama, more)).question->trainer.id;
@@ -241,10 +248,22 @@ TEST_CASE("generations of a trainer by words of the source and its year", "[publ
         "megatron-core");
   CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"year", "2023"}}) ==
         "megatron-lm-defaults");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"year", "2022"}}) ==
+        "megatron-2022");
   CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2026"}}) == "megatron-bridge-2606");
   CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/seqpara/x"}}) ==
         "aleph-alpha-rms");
   CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/x"}}) == "aleph-alpha");
+}
+
+TEST_CASE("layers go to the host only in fully sharded plans without pipeline", "[published]") {
+  const Cells sharded =
+      with(kLlama, {{"tp", "1"}, {"pp", "1"}, {"cp", "1"}, {"vpp", "1"}, {"dp", "64"}});
+  CHECK(one(kLlama).question->saving.empty());
+  CHECK(one(with(kLlama, {{"dp_shard", "zero3"}})).question->saving.empty());
+  const Case c = one(with(sharded, {{"dp_shard", "zero3"}}));
+  REQUIRE(c.question->saving.size() == 1);
+  CHECK(c.question->saving[0].id == "megatron-core-offload");
 }
 
 TEST_CASE("selective recompute of what is not stated: more until it fits", "[published]") {
@@ -355,7 +374,7 @@ TEST_CASE("experts and sharding that the row leaves open or that cannot be", "[p
   c = one(with(kLlama, {{"tp", "1"}, {"pp", "1"}, {"vpp", "1"}, {"cp", "1"}, {"dp", "64"}}));
   CHECK(c.question->levels[0][0].zero == 3);
   CHECK(c.question->levels[0][0].dp_shard == 64);
-  CHECK(c.question->chosen.size() == 1);
+  CHECK(c.question->chosen.size() == 2);  // that, and layers on the host if nothing else fits
 }
 
 TEST_CASE("a row that cannot be asked is named and the others go on", "[published]") {
