@@ -62,18 +62,6 @@ const char* name_of(Algorithm algorithm) {
   return "?";
 }
 
-const char* name_of(Protocol protocol) {
-  switch (protocol) {
-    case Protocol::any:
-      return "any";
-    case Protocol::ll:
-      return "LL";
-    case Protocol::simple:
-      return "Simple";
-  }
-  return "?";
-}
-
 struct CollectiveModel::Data {
   CollectiveConfig config;
   NodeTable node;

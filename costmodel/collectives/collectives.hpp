@@ -21,7 +21,6 @@ namespace meshplan {
 enum class Algorithm : uint8_t { none, table, ring, tree, nvls_tree, pat, pairwise, direct };
 enum class Protocol : uint8_t { any, ll, simple };
 const char* name_of(Algorithm algorithm);
-const char* name_of(Protocol protocol);
 
 struct CollectiveEstimate {
   double seconds = 0;

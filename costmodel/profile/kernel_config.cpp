@@ -157,12 +157,4 @@ Result<KernelConfig> KernelConfig::find(const std::string& id) {
                     suggest(id, known)};
 }
 
-Result<std::vector<std::string>> KernelConfig::ids() {
-  MESHPLAN_TRY(const auto all, read_all());
-  std::vector<std::string> out;
-  out.reserve(all.size());
-  for (const auto& config : all) out.push_back(config.id);
-  return out;
-}
-
 }  // namespace meshplan

@@ -51,7 +51,6 @@ struct KernelConfig {
   /// measures.
   bool other_libraries(const std::string& family) const;
   static Result<KernelConfig> find(const std::string& id);
-  static Result<std::vector<std::string>> ids();
 };
 
 }  // namespace meshplan

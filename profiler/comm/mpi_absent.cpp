@@ -4,8 +4,6 @@
 
 namespace meshplan {
 
-bool mpi_built() { return false; }
-
 Status run_mpi_rank(const WorldOptions&, const RankFunction&) {
   return Diagnostic{.kind = ErrorKind::missing,
                     .message = "this build has no MPI",

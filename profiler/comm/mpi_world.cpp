@@ -63,8 +63,6 @@ bool clean = false;
 
 }  // namespace
 
-bool mpi_built() { return true; }
-
 Status run_mpi_rank(const WorldOptions& options, const RankFunction& rank) {
   if (transport != nullptr) {
     return Diagnostic{.message = "run_mpi_rank is called twice in one process"};

@@ -15,9 +15,6 @@
 
 namespace meshplan {
 
-/// Does this build have MPI?
-bool mpi_built();
-
 /// Runs `rank` as this process's rank of MPI_COMM_WORLD; once per process, initialises MPI. Returns
 /// on rank 0 what run_ranks returns, on others their own error, or Done. A rank without a sign of
 /// life is given up after some time-outs. ErrorKind::missing without MPI.

@@ -75,7 +75,6 @@ Result<cudaDataType_t> cuda_type(DType type) {
 
 Products::Products() : api_(std::make_unique<Api>()) {}
 Products::~Products() { plans_.clear(); }
-int64_t Products::workspace_bytes() const { return workspace_.bytes(); }
 
 Result<std::unique_ptr<Products>> Products::make(int64_t workspace_bytes) {
   std::unique_ptr<Products> products(new Products);

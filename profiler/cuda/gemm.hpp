@@ -54,7 +54,6 @@ class Products {
   /// time: the workspace is shared. Error: no kernel for this shape and type, or the library's.
   Status run(cudaStream_t stream, const Product& product, const void* a, const void* b, void* c,
              const void* bias = nullptr, ProductScales scales = {});
-  int64_t workspace_bytes() const;
   /// Candidates that are timed per shape; 1: the heuristics' first choice is taken untimed.
   int candidates = 8;
 

@@ -173,18 +173,4 @@ int64_t loads_of(const Schedule& schedule) {
   return loads;
 }
 
-int64_t moves_of(const Schedule& schedule) {
-  int64_t moves = 0;
-  std::vector<int> before(static_cast<size_t>(schedule.partitions), -1);
-  for (const std::vector<Hold>& round : schedule.rounds) {
-    std::vector<int> now(before.size(), -1);
-    for (size_t r = 0; r < round.size(); ++r)
-      for (const int p : round[r].partitions) now[static_cast<size_t>(p)] = static_cast<int>(r);
-    for (size_t p = 0; p < now.size(); ++p)
-      moves += now[p] >= 0 && before[p] >= 0 && now[p] != before[p] ? 1 : 0;
-    before = now;
-  }
-  return moves;
-}
-
 }  // namespace meshplan::graph

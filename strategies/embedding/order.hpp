@@ -54,8 +54,6 @@ Status check_schedule(const Schedule& schedule, const ScheduleShape& shape);
 
 /// Partitions that come from storage in one pass, with an empty memory before it.
 int64_t loads_of(const Schedule& schedule);
-/// Partitions that move from one rank to another in one pass.
-int64_t moves_of(const Schedule& schedule);
 
 /// Swaps of BETA after the first c loads (Marius, OSDI 2021, section 4.2).
 int64_t beta_swaps(int64_t partitions, int64_t resident);

@@ -213,26 +213,6 @@ class Builder {
 
 }  // namespace
 
-const char* name_of(FabricKind kind) {
-  switch (kind) {
-    case FabricKind::gpu:
-      return "gpu";
-    case FabricKind::nvswitch:
-      return "nvswitch";
-    case FabricKind::pcie_bridge:
-      return "pcie bridge";
-    case FabricKind::nic:
-      return "nic";
-    case FabricKind::leaf:
-      return "leaf";
-    case FabricKind::spine:
-      return "spine";
-    case FabricKind::core:
-      return "core";
-  }
-  return "?";
-}
-
 int64_t Fabric::count(FabricKind kind) const {
   int64_t sum = 0;
   for (const FabricVertex& vertex : vertices)

@@ -17,7 +17,6 @@
 namespace meshplan {
 
 enum class FabricKind { gpu, nvswitch, pcie_bridge, nic, leaf, spine, core };
-const char* name_of(FabricKind kind);
 
 struct FabricVertex {
   FabricKind kind = FabricKind::gpu;

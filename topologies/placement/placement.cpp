@@ -128,15 +128,6 @@ bool GroupDims::operator==(const GroupDims& other) const {
   return std::equal(begin(), end(), other.begin(), other.end());
 }
 
-size_t GroupDims::hash() const {
-  uint64_t out = 1469598103934665603ULL;
-  for (const GroupDim& dim : *this) {
-    out = (out ^ static_cast<uint64_t>(dim.size)) * 1099511628211ULL;
-    out = (out ^ static_cast<uint64_t>(dim.stride)) * 1099511628211ULL;
-  }
-  return static_cast<size_t>(out ^ (out >> 29));
-}
-
 GroupDims group_of(const RankOrder& order, const Degrees& degrees,
                    std::initializer_list<Axis> axes) {
   GroupDims out;

@@ -66,7 +66,6 @@ class GroupDims {
   const GroupDim* end() const { return dims_.data() + count_; }
   const GroupDim& operator[](int i) const { return dims_[static_cast<size_t>(i)]; }
   bool operator==(const GroupDims& other) const;
-  size_t hash() const;
 
  private:
   std::array<GroupDim, kAxes> dims_ = {};
