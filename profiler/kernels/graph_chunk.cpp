@@ -81,8 +81,8 @@ double dynamic_sides(const ChunkModel& model, const Chunk& chunk, ChunkSpace& sp
     add_row(ends, own_y, out.dy);
     add_row(ends, own_x, out.dx);
   }
-  operator_gradient(right, chunk.edges, chunk.y, dquery, true, out.dy, out.rhs_params);
-  operator_gradient(left, chunk.edges, chunk.x, dother, true, out.dx, out.lhs_params);
+  operator_gradient(right, chunk.edges, chunk.y, dquery, {.x = true}, out.dy, out.rhs_params);
+  operator_gradient(left, chunk.edges, chunk.x, dother, {.x = true}, out.dx, out.lhs_params);
   return loss;
 }
 
@@ -115,11 +115,12 @@ double plain_sides(const ChunkModel& model, const Chunk& chunk, ChunkSpace& spac
            {model.corrupt_rhs, chunk.rhs, chunk.x, y, chunk.y_ids, x, dq_rhs, dy, own_x}, space);
   add_row(ends, dq_lhs, dy);
   add_row(ends, dq_rhs, out.dx);
-  if (moved) operator_gradient(right, chunk.rhs, chunk.y, dy, false, out.dy, out.rhs_params);
+  if (moved) operator_gradient(right, chunk.rhs, chunk.y, dy, {}, out.dy, out.rhs_params);
   if (!model.own) return loss;
   add_row(ends, own_y, out.dy);
   if (moved)
-    operator_gradient(right, chunk.edges, chunk.x, own_x, true, out.dx, out.rhs_params);
+    operator_gradient(right, chunk.edges, chunk.x, own_x, {.x = true, .params = true}, out.dx,
+                      out.rhs_params);
   else
     add_row(ends, own_x, out.dx);
   return loss;
@@ -149,9 +150,6 @@ double regularise(const ChunkModel& model, const Chunk& chunk, const ChunkGradie
 
 double chunk_gradient(const ChunkModel& model, const Chunk& chunk, ChunkSpace& space,
                       const ChunkGradient& out) {
-  const int64_t p = graph::parameters_of(model.op, model.cols);
-  std::fill_n(out.rhs_params, chunk.operators * p, 0.0F);
-  if (model.dynamic) std::fill_n(out.lhs_params, chunk.operators * p, 0.0F);
   double loss = model.dynamic ? dynamic_sides(model, chunk, space, out)
                               : plain_sides(model, chunk, space, out);
   if (model.n3 > 0) loss += regularise(model, chunk, out);

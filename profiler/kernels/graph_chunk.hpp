@@ -35,7 +35,6 @@ struct Chunk {
   const float *rhs_params = nullptr, *lhs_params = nullptr;
   const int32_t* relations = nullptr;  ///< [edges] where every edge has its own operator, else null
   const int32_t* slots = nullptr;      ///< with `relations`: row of the edge's operator gradient
-  int64_t operators = 1;               ///< of the edges: rows of the operator gradients
 };
 
 /// dx, dy: as x, y, written. Operator gradients: a row per operator of the chunk, written.

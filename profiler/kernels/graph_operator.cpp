@@ -26,8 +26,8 @@ void complex_row(int64_t half, const float* r, const float* x, float* out) {
   }
 }
 
-/// dx (+)= conj(r) d, dr += conj(x) d
-template <bool add_x>
+/// dx (+)= conj(r) d, dr (+)= conj(x) d
+template <bool add_x, bool add_r>
 void complex_gradient(int64_t half, const float* r, const float* x, const float* d, float* dx,
                       float* dr) {
   const float *ri = r + half, *xi = x + half, *di = d + half;
@@ -38,30 +38,30 @@ void complex_gradient(int64_t half, const float* r, const float* x, const float*
     const float e = x[c] * d[c] + xi[c] * di[c], f = x[c] * di[c] - xi[c] * d[c];
     dx[c] = add_x ? dx[c] + a : a;
     dxi[c] = add_x ? dxi[c] + b : b;
-    dr[c] += e;
-    dri[c] += f;
+    dr[c] = add_r ? dr[c] + e : e;
+    dri[c] = add_r ? dri[c] + f : f;
   }
 }
 
-template <bool add_x>
+template <bool add_x, bool add_r>
 void gradient_row(Operator op, int64_t cols, const float* r, const float* x, const float* d,
                   float* dx, float* dr) {
   switch (op) {
     case Operator::complex_diagonal:
-      return complex_gradient<add_x>(cols / 2, r, x, d, dx, dr);
+      return complex_gradient<add_x, add_r>(cols / 2, r, x, d, dx, dr);
     case Operator::diagonal:
 #pragma omp simd
       for (int64_t c = 0; c < cols; ++c) {
         const float a = r[c] * d[c], e = x[c] * d[c];
         dx[c] = add_x ? dx[c] + a : a;
-        dr[c] += e;
+        dr[c] = add_r ? dr[c] + e : e;
       }
       return;
     case Operator::translation:
 #pragma omp simd
       for (int64_t c = 0; c < cols; ++c) {
         dx[c] = add_x ? dx[c] + d[c] : d[c];
-        dr[c] += d[c];
+        dr[c] = add_r ? dr[c] + d[c] : d[c];
       }
       return;
     case Operator::none:
@@ -75,12 +75,13 @@ void gradient_row(Operator op, int64_t cols, const float* r, const float* x, con
 }
 
 void linear_gradient(const OperatorRows& rows, int64_t count, const float* x, const float* dout,
-                     bool add, float* dx, float* dparams) {
+                     AddTo add, float* dx, float* dparams) {
   const int64_t n = rows.cols;
-  blas_gemm(false, false, count, n, n, 1.0F, dout, n, rows.params, n, add ? 1.0F : 0.0F, dx, n);
-  blas_gemm(true, false, n, n, count, 1.0F, dout, n, x, n, 1.0F, dparams, n);
+  blas_gemm(false, false, count, n, n, 1.0F, dout, n, rows.params, n, add.x ? 1.0F : 0.0F, dx, n);
+  blas_gemm(true, false, n, n, count, 1.0F, dout, n, x, n, add.params ? 1.0F : 0.0F, dparams, n);
   if (rows.op != Operator::affine) return;
   float* shift = dparams + n * n;
+  if (!add.params) std::fill_n(shift, n, 0.0F);
   for (int64_t i = 0; i < count; ++i)
 #pragma omp simd
     for (int64_t c = 0; c < n; ++c) shift[c] += dout[i * n + c];
@@ -123,18 +124,20 @@ void apply_operator(const OperatorRows& rows, int64_t count, const float* x, flo
 }
 
 void operator_gradient(const OperatorRows& rows, int64_t count, const float* x, const float* dout,
-                       bool add, float* dx, float* dparams) {
+                       AddTo add, float* dx, float* dparams) {
   if (rows.op == Operator::linear || rows.op == Operator::affine)
     return linear_gradient(rows, count, x, dout, add, dx, dparams);
   const int64_t n = rows.cols;
+  const auto row = add.x ? (add.params ? gradient_row<true, true> : gradient_row<true, false>)
+                         : (add.params ? gradient_row<false, true> : gradient_row<false, false>);
+  const auto row_again = add.x ? gradient_row<true, true> : gradient_row<false, true>;
+  int32_t used = 0;  // slots
   for (int64_t i = 0; i < count; ++i) {
-    const float *r = params_of(rows, i), *from = x + i * n, *d = dout + i * n;
-    float* to = dx + i * n;
-    float* dr = rows.stride == 0 ? dparams : dparams + rows.slots[i] * rows.stride;
-    if (add)
-      gradient_row<true>(rows.op, n, r, from, d, to, dr);
-    else
-      gradient_row<false>(rows.op, n, r, from, d, to, dr);
+    const int32_t slot = rows.stride == 0 ? 0 : rows.slots[i];
+    const auto step = slot == used ? row : row_again;
+    if (slot == used) ++used;
+    step(rows.op, n, params_of(rows, i), x + i * n, dout + i * n, dx + i * n,
+         dparams + slot * rows.stride);
   }
 }
 

@@ -17,7 +17,8 @@ struct OperatorRows {
   const float* params = nullptr;
   int64_t stride = 0;
   const int32_t* index = nullptr;  ///< [rows], with a stride
-  const int32_t* slots = nullptr;  ///< [rows], with a stride: places of the gradients
+  /// [rows], with a stride: places of the gradients, numbered in the order of their first use.
+  const int32_t* slots = nullptr;
 };
 
 /// The parameters that leave a vector as it is.
@@ -26,9 +27,14 @@ void identity_operator(graph::Operator op, int64_t cols, float* params);
 /// out [rows, cols] = g(x [rows, cols])
 void apply_operator(const OperatorRows& rows, int64_t count, const float* x, float* out);
 
-/// From dout [rows, cols]: dx (added to with `add`, else written), dparams (added to): at
-/// dparams + slots[i] * stride, or one for all. none leaves dparams alone.
+/// Gradients that a call adds to; others it writes.
+struct AddTo {
+  bool x = false, params = false;
+};
+
+/// From dout [rows, cols]: dx, and dparams at dparams + slots[i] * stride, or one for all. none
+/// leaves dparams alone.
 void operator_gradient(const OperatorRows& rows, int64_t count, const float* x, const float* dout,
-                       bool add, float* dx, float* dparams);
+                       AddTo add, float* dx, float* dparams);
 
 }  // namespace meshplan::cpu

@@ -28,31 +28,37 @@ inline float normal(uint64_t key, uint64_t i) {
   return static_cast<float>(std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v));
 }
 
-/// A permutation of [0, n) that needs no memory: four Feistel rounds on the smallest even number of
-/// bits that holds n, walked until the image is in range.
+/// A permutation of [0, n) that needs no memory: four Feistel rounds on numbers of two digits,
+/// whose bases are near the root of n (Black and Rogaway, CT-RSA 2002), walked until the image is
+/// in range, as it nearly always is at once.
 class Permutation {
  public:
   constexpr Permutation(int64_t n, uint64_t key) : n_(static_cast<uint64_t>(n)), key_(key) {
-    while ((uint64_t{1} << (2 * half_)) < n_) ++half_;
+    for (uint64_t bit = uint64_t{1} << 31; bit > 0; bit /= 2)
+      if ((low_ + bit - 1) * (low_ + bit - 1) < n_) low_ += bit;  // the root, rounded up
+    high_ = (n_ + low_ - 1) / low_;
   }
   constexpr int64_t operator()(int64_t i) const {
     auto x = static_cast<uint64_t>(i);
     do {
-      uint64_t left = x >> half_, right = x & mask();
-      for (uint64_t round = 0; round < 4; ++round) {
-        const uint64_t next = left ^ (mix64(key_ + round + (right << 2)) & mask());
-        left = right;
-        right = next;
+      uint64_t low = x % low_, high = x / low_;
+      for (uint64_t round = 0; round < 4; round += 2) {
+        low = sum(low, high, round, low_);
+        high = sum(high, low, round + 1, high_);
       }
-      x = left << half_ | right;
+      x = high * low_ + low;
     } while (x >= n_);
     return static_cast<int64_t>(x);
   }
 
  private:
-  constexpr uint64_t mask() const { return (uint64_t{1} << half_) - 1; }
-  uint64_t n_, key_;
-  unsigned half_ = 1;
+  /// digit + f(other), modulo the base
+  constexpr uint64_t sum(uint64_t digit, uint64_t other, uint64_t round, uint64_t base) const {
+    digit += static_cast<uint64_t>(
+        below(mix64(key_ + round + (other << 2)), static_cast<int64_t>(base)));
+    return digit < base ? digit : digit - base;
+  }
+  uint64_t n_, key_, low_ = 0, high_ = 0;
 };
 
 }  // namespace meshplan::graph

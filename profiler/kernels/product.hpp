@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products with sums in fp32, on the calling thread, by the faster of two libraries: oneDNN
 // where it is installed (large products; bf16 where the processor has instructions for them,
-// AVX512_BF16 or AMX, at about twice the rate of fp32), else BLAS. Without such instructions the
-// rounded operands go through BLAS, with the same numbers but for the order of sums.
+// AVX512_BF16 or AMX, at about twice the rate of fp32), else BLAS, in tiles that OpenBLAS
+// multiplies without copies where it can. Without instructions for bf16 the rounded operands go
+// through BLAS, with the same numbers but for the order of sums.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -84,7 +84,6 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
   slots_.clear();
   for (const int32_t relation : relations_) slots_.push_back(merge_.add(relation, 0));
   merge_.end();
-  const int64_t operators = merge_.first_group(1);
   const cpu::ChunkModel model{
       .op = graph::Operator::complex_diagonal, .cols = cols, .dynamic = true, .products = products};
   return [=, this]() -> Status {
@@ -96,7 +95,6 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
     chunk.rhs_params = chunk.lhs_params = operators_.data();
     chunk.relations = relations_.data();
     chunk.slots = slots_.data();
-    chunk.operators = operators;
     next_edge_ = next_edge_ + 2 * edges > batch ? 0 : next_edge_ + edges;
     cpu::chunk_gradient(model, chunk, space_,
                         {dx_.data(), dy_.data(), drhs_.data() + next_edge_ * cols,

@@ -189,7 +189,6 @@ double BatchTrainer::run_chunk(const Batch& batch, int64_t c, Space& space) {
     chunk.slots = slots_.data() + begin;
   }
   const int64_t first = operators_.first_group(c);
-  chunk.operators = operators_.first_group(c + 1) - first;
   const cpu::ChunkModel model{.comparator = w_.comparator,
                               .loss = w_.loss,
                               .op = type.op,

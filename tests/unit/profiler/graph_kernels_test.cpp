@@ -7,6 +7,7 @@
 
 #include "profiler/kernels/elementwise.hpp"
 #include "profiler/kernels/graph_chunk.hpp"
+#include "profiler/kernels/graph_random.hpp"
 #include "profiler/kernels/graph_rows.hpp"
 #include "profiler/kernels/product.hpp"
 #include "profiler/kernels/row_step.hpp"
@@ -68,7 +69,6 @@ struct Case {
     chunk.lhs_params = lhs.data();
     chunk.relations = mixed() && p > 0 ? relations.data() : nullptr;
     chunk.slots = slots.data();
-    chunk.operators = mixed() ? 2 : 1;
     return chunk_gradient(model, chunk, space, {dx.data(), dy.data(), drhs.data(), dlhs.data()});
   }
 };
@@ -180,7 +180,7 @@ TEST_CASE("losses by hand") {
   CHECK(loss_gradient(rows, 1, 3, 3, s.data()) == Approx(0).margin(1e-6));
 }
 
-TEST_CASE("bf16 products are those of the rounded operands") {
+TEST_CASE("products in fp32, in tiles too, and bf16 products are those of the rounded operands") {
   uint32_t state = 7;
   const auto draw = [&](int64_t count) {
     std::vector<uint16_t> out;
@@ -190,28 +190,57 @@ TEST_CASE("bf16 products are those of the rounded operands") {
     }
     return out;
   };
+  const auto wide = [](const std::vector<uint16_t>& values) {
+    std::vector<float> out;
+    for (const uint16_t value : values) out.push_back(float_of(value));
+    return out;
+  };
   for (const auto& [trans_a, trans_b] : {std::pair{false, true}, {false, false}, {true, false}})
-    for (const auto& [m, n, k] : {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {33, 21, 50}}) {
+    for (const auto& [m, n, k] :
+         {std::array<int64_t, 3>{1, 1, 1}, {7, 5, 3}, {33, 21, 50}, {130, 211, 263}}) {
       CAPTURE(trans_a, trans_b, m, n, k);
       const Product shape{trans_a,           trans_b, m, n, k, (trans_a ? m : k) + 1,
                           (trans_b ? k : n), n + 2};
       const std::vector<uint16_t> a = draw((trans_a ? k : m) * shape.lda),
                                   b = draw((trans_b ? n : k) * shape.ldb);
-      std::vector<float> c(static_cast<size_t>(m * shape.ldc), 9), space;
-      bf16_product(shape, a.data(), b.data(), c.data(), space);
+      const std::vector<float> wide_a = wide(a), wide_b = wide(b);
+      std::vector<float> rounded(static_cast<size_t>(m * shape.ldc), 9), exact = rounded, space;
+      bf16_product(shape, a.data(), b.data(), rounded.data(), space);
+      fp32_product(shape, wide_a.data(), wide_b.data(), exact.data());
+      double worst = 0;
       for (int64_t i = 0; i < m; ++i) {
         for (int64_t j = 0; j < n; ++j) {
           double sum = 0;
           for (int64_t l = 0; l < k; ++l)
-            sum += static_cast<double>(float_of(
-                       a[static_cast<size_t>(trans_a ? l * shape.lda + i : i * shape.lda + l)])) *
-                   static_cast<double>(float_of(
-                       b[static_cast<size_t>(trans_b ? j * shape.ldb + l : l * shape.ldb + j)]));
-          CHECK(c[static_cast<size_t>(i * shape.ldc + j)] == Approx(sum).margin(1e-5));
+            sum +=
+                static_cast<double>(
+                    wide_a[static_cast<size_t>(trans_a ? l * shape.lda + i : i * shape.lda + l)]) *
+                static_cast<double>(
+                    wide_b[static_cast<size_t>(trans_b ? j * shape.ldb + l : l * shape.ldb + j)]);
+          const auto at = static_cast<size_t>(i * shape.ldc + j);
+          worst = std::max({worst, std::fabs(static_cast<double>(rounded[at]) - sum),
+                            std::fabs(static_cast<double>(exact[at]) - sum)});
         }
-        CHECK(c[static_cast<size_t>(i * shape.ldc + n)] == 9);
+        CHECK(rounded[static_cast<size_t>(i * shape.ldc + n)] == 9);
+        CHECK(exact[static_cast<size_t>(i * shape.ldc + n)] == 9);
       }
+      CHECK(worst < 2e-5);
     }
+}
+
+TEST_CASE("an order meets every number once, and is another with another key") {
+  for (const int64_t count : {1, 2, 3, 4, 99, 100, 101, 4099}) {
+    CAPTURE(count);
+    const graph::Permutation order(count, 5), other(count, 6);
+    std::vector<int> met(static_cast<size_t>(count), 0);
+    bool differ = false;
+    for (int64_t i = 0; i < count; ++i) {
+      ++met.at(static_cast<size_t>(order(i)));
+      differ = differ || order(i) != other(i);
+    }
+    CHECK(met == std::vector<int>(static_cast<size_t>(count), 1));
+    if (count > 4) CHECK(differ);
+  }
 }
 
 TEST_CASE("gradients by bf16 products are near those by fp32") {
