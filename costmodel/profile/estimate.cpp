@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "costmodel/profile/estimate.hpp"
 
-#include <algorithm>
-
 namespace meshplan {
 
 const char* name_of(Provenance provenance) {
@@ -20,7 +18,5 @@ const char* name_of(Provenance provenance) {
   }
   return "?";
 }
-
-Provenance weaker(Provenance a, Provenance b) { return std::max(a, b); }
 
 }  // namespace meshplan

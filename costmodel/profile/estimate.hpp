@@ -14,9 +14,6 @@ enum class Provenance : uint8_t {
 };
 const char* name_of(Provenance provenance);
 
-/// The less certain of two, for sums of terms.
-Provenance weaker(Provenance a, Provenance b);
-
 struct KernelEstimate {
   double seconds = 0;
   double relative_error = 0;  ///< one standard deviation of this kernel, as a share of seconds

@@ -158,30 +158,32 @@ double traffic_bytes(const Op& op, const Trainer& trainer, DType value) {
 
 OpPrice price(const Op& op, const PriceContext& context) {
   OpPrice result;
+  const auto take = [&](const auto& estimate) {
+    result.seconds = estimate.seconds;
+    result.relative_error = estimate.relative_error;
+    result.provenance = estimate.provenance;
+  };
   result.kernels = std::visit(Launches{context.trainer}, op.body);
   if (const auto* gemm = std::get_if<Gemm>(&op.body)) {
     result.resource = Resource::gemm;
-    result.seconds = context.kernels.gemm(*gemm).seconds;
+    take(context.kernels.gemm(*gemm));
   } else if (const auto* batched = std::get_if<BatchedGemm>(&op.body)) {
     result.resource = Resource::attention;
-    result.seconds = context.kernels.batched_gemm(*batched, context.compute).seconds;
+    take(context.kernels.batched_gemm(*batched, context.compute));
   } else if (const auto* attention = std::get_if<Attention>(&op.body)) {
     result.resource = Resource::attention;
-    result.seconds = (context.scans ? context.kernels.scan(*attention)
-                                    : context.kernels.attention(*attention, context.compute,
-                                                                context.trainer.flash))
-                         .seconds;
+    take(context.scans
+             ? context.kernels.scan(*attention)
+             : context.kernels.attention(*attention, context.compute, context.trainer.flash));
   } else if (const auto* collective = std::get_if<Collective>(&op.body)) {
     result.resource = Resource::network;
     const auto bytes = static_cast<double>(collective->bytes);
     const GroupLinks& links = context.of(collective->group);
     if (collective->copies > 1) {  // measured as a trainer calls it
-      result.seconds =
-          context.collectives.sent_once(bytes, collective->copies, collective->reach, links)
-              .seconds;
+      take(context.collectives.sent_once(bytes, collective->copies, collective->reach, links));
       return result;
     }
-    result.seconds = context.collectives.time(collective->op, bytes, links).seconds;
+    take(context.collectives.time(collective->op, bytes, links));
     if (links.nodes > 1) result.seconds *= context.network_slowdown;
     return result;
   } else if (const auto* bucket = std::get_if<BucketStep>(&op.body)) {
@@ -202,17 +204,16 @@ OpPrice price(const Op& op, const PriceContext& context) {
     const auto* norm = std::get_if<Norm>(&op.body);
     if (step != nullptr && step->on_host) {
       result.resource = Resource::host_memory;
+      result.provenance = Provenance::datasheet;
       result.seconds = context.host_bytes_per_s > 0 ? bytes / context.host_bytes_per_s : 0;
     } else if (norm != nullptr && (one_kernel(*norm, context.trainer))) {
       Norm fused = *norm;
       fused.fused = true;
-      result.seconds = context.kernels.norm(fused, value).seconds;
+      take(context.kernels.norm(fused, value));
     } else if (bytes > 0) {
       const bool scattered =
           std::holds_alternative<Embedding>(op.body) || std::holds_alternative<Permute>(op.body);
-      result.seconds =
-          (scattered ? context.kernels.random_rows(bytes) : context.kernels.memory_bound(bytes))
-              .seconds;
+      take(scattered ? context.kernels.random_rows(bytes) : context.kernels.memory_bound(bytes));
     }
   }
   result.seconds *= context.kernel_slowdown;

@@ -15,7 +15,9 @@ enum class Resource : uint8_t { gemm, attention, memory, network, host_memory };
 struct OpPrice {
   double seconds = 0;
   Resource resource = Resource::memory;
-  double kernels = 0;  ///< launches by the host
+  double kernels = 0;         ///< launches by the host
+  double relative_error = 0;  ///< of seconds, one standard deviation
+  Provenance provenance = Provenance::assumed;
 };
 
 /// What an operation's price depends on besides itself.

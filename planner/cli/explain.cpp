@@ -29,6 +29,7 @@ Result<report::Explanation> explain(const report::Question& q, const PlanFlags& 
                                             wish.substr(0, equals), wish.substr(equals + 1)));
     out.why_not.push_back(std::move(other));
   }
+  MESHPLAN_TRY(out.sources, time_sources(*costs, {q.model, out.estimate.plan, q.batch, q.trainer}));
   out.neighbours = neighbours(setting, *costs, out.estimate.plan);
   return out;
 }

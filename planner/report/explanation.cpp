@@ -37,6 +37,22 @@ std::string neighbours_table(const Explanation& x) {
   return table.text() + refused;
 }
 
+std::string words_of(Provenance provenance) {
+  switch (provenance) {
+    case Provenance::measured:
+      return "a measured point of this GPU";
+    case Provenance::interpolated:
+      return "between measured points, or a fit of them";
+    case Provenance::scaled:
+      return "another GPU's measurements, by datasheet peaks";
+    case Provenance::datasheet:
+      return "datasheet peaks alone";
+    case Provenance::assumed:
+      return "an assumption, see the data file";
+  }
+  return "?";
+}
+
 std::string why_not_text(const Alternative& other, const StepEstimate& base) {
   std::string out = fmt::format("why not {}?\n  ", other.change.empty() ? "that" : other.change);
   if (other.change.empty()) return out + "this is what the plan has\n";
@@ -131,7 +147,11 @@ std::string to_text(const Explanation& x, const Question& q) {
   Table more({{"10 % more of", Align::left}, {"changes the step by", Align::right}});
   for (const Elasticity& each : x.elasticities)
     more.add({each.resource, signed_percent(each.change)});
-  out += top.text() + '\n' + more.text();
+  Table from({{"times come from", Align::left}, {"", Align::right}, {"each within", Align::right}});
+  for (const TimeSource& source : x.sources)
+    from.add({words_of(source.provenance), percent(source.share),
+              fmt::format("+-{:.0f} %", 100 * source.relative_error)});
+  out += top.text() + '\n' + more.text() + '\n' + from.text();
   if (!x.neighbours.empty()) out += "\none knob changed\n" + neighbours_table(x);
   for (const Alternative& other : x.why_not) out += '\n' + why_not_text(other, x.estimate);
   return out;
@@ -149,6 +169,11 @@ Json to_json(const Explanation& x, const Question& q) {
     out["elasticities"].push_back({{"resource", each.resource},
                                    {"more_fraction", 0.1},
                                    {"step_change_fraction", each.change}});
+  out["time_sources"] = Json::array();
+  for (const TimeSource& source : x.sources)
+    out["time_sources"].push_back({{"provenance", name_of(source.provenance)},
+                                   {"time_fraction", source.share},
+                                   {"relative_error_fraction", source.relative_error}});
   for (const auto& [key, all] :
        {std::pair{"neighbours", &x.neighbours}, std::pair{"why_not", &x.why_not}}) {
     out[key] = Json::array();

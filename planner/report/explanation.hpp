@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How do explanations and comparisons of plans read?
 #pragma once
+#include "costmodel/step/sources.hpp"
 #include "planner/explain/explain.hpp"
 #include "planner/report/estimate.hpp"
 
@@ -9,6 +10,7 @@ namespace meshplan::report {
 struct Explanation {
   StepEstimate estimate;
   std::vector<Elasticity> elasticities;
+  std::vector<TimeSource> sources;
   std::vector<Alternative> neighbours;
   std::vector<Alternative> why_not;
 };

@@ -10,6 +10,7 @@ run 0 simulate "${plan[@]}" --save "$work/a.yaml"
 run 0 explain "$work/a.yaml" --why-not vpp=99 --why-not micro-batch=8 --why-not recompute=full
 out_has "limited by"
 out_has "10 % more of"
+out_has "times come from"
 out_has "one knob changed"
 out_has "stages-by-layers"
 out_has "out of memory on stage 1"
