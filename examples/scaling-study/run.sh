@@ -9,4 +9,5 @@ root=$(cd "$here/../.." && pwd)
 meshplan=$(realpath -m "${MESHPLAN:-$root/build/release/meshplan}")
 [ -x "$meshplan" ] || { echo "error: $meshplan is missing; cmake --build --preset release" >&2; exit 6; }
 command -v python3 >/dev/null || { echo "error: python3 is missing" >&2; exit 6; }
+mkdir -p "${1:-$here}"
 python3 "$here/study.py" "$meshplan" "$root" "${1:-$here}"

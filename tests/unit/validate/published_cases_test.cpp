@@ -1,103 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
-#include <map>
 #include <set>
 
 #include "strategies/program/op.hpp"
-#include "tests/unit/catch.hpp"
+#include "tests/unit/validate/published_rows.hpp"
 #include "topologies/base/files.hpp"
-#include "validate/published/cases.hpp"
 #include "validate/published/plan_of.hpp"
 #include "validate/published/predict.hpp"
-#include "validate/published/question_row.hpp"
 #include "validate/published/series.hpp"
 
 using namespace meshplan;
-
-namespace {
-
-using Cells = std::map<std::string, std::string>;
-
-/// A table of one header and rows given by column name; what a row leaves out is empty.
-CsvTable table_of(const std::vector<Cells>& rows) {
-  std::vector<std::string> columns = QuestionRow::columns();
-  for (const char* more :
-       {"source", "tier", "outcome", "step_s", "measured_step_s", "measured_tflops_per_gpu",
-        "measured_mfu", "measured_tokens_per_s_per_gpu", "measured_peak_mem_gb", "notes"})
-    columns.emplace_back(more);
-  std::string text;
-  for (const auto& column : columns) text += column + ",";
-  text += "end\n";
-  for (const Cells& row : rows) {
-    for (const auto& column : columns)
-      text += (row.count(column) > 0 ? csv_cell(row.at(column)) : "") + ",";
-    text += "\n";
-  }
-  return CsvTable::parse(text, "t").value();
-}
-
-const Cells kLlama = {{"id", "a"},
-                      {"source", "S"},
-                      {"trainer", "megatron-core"},
-                      {"model", "Llama3-70B"},
-                      {"layers", "80"},
-                      {"hidden", "8192"},
-                      {"ffn", "28672"},
-                      {"heads", "64"},
-                      {"kv_heads", "8"},
-                      {"vocab", "128256"},
-                      {"gated_mlp", "1"},
-                      {"seq_len", "8192"},
-                      {"global_batch_seqs", "128"},
-                      {"micro_batch", "1"},
-                      {"gpu_id", "h100-sxm5-80gb"},
-                      {"gpus", "64"},
-                      {"gpus_per_node", "8"},
-                      {"tp", "4"},
-                      {"sp", "1"},
-                      {"pp", "4"},
-                      {"vpp", "5"},
-                      {"cp", "2"},
-                      {"ep", "1"},
-                      {"dp", "2"},
-                      {"dp_shard", "zero1"},
-                      {"recompute", "core_attn"},
-                      {"precision", "fp8"},
-                      {"optimizer_offload", "none"},
-                      {"tier", "gold"},
-                      {"outcome", "ran"},
-                      {"step_s", "10"}};
-
-Cells with(Cells row, const Cells& changes) {
-  for (const auto& [key, value] : changes) row[key] = value;
-  return row;
-}
-
-Case one(const Cells& row) {
-  auto cases = cases_of(table_of({row}));
-  REQUIRE(cases.ok());
-  REQUIRE(cases->size() == 1);
-  return std::move(cases->front());
-}
-
-/// All that a prediction could depend on.
-std::string question_text(const Case& c) {
-  if (!c.question) return "refused: " + c.refusal.message + c.refusal.where + c.refusal.value;
-  const Question& q = *c.question;
-  std::string text = fmt::format("{} {} {} {} {} {} {} {}", q.model.id, parameters(q.model),
-                                 q.batch.sequence, q.batch.global_sequences, q.trainer.id,
-                                 q.cluster->gpu.id, q.cluster->gpus(), q.adapters_only);
-  for (const auto& level : q.levels) {
-    for (const Plan& plan : level)
-      text +=
-          fmt::format(" [{} {} {}]", to_text(plan), plan.recompute_modules, name_of(plan.compute));
-  }
-  for (const auto& line : q.chosen) text += "; " + line;
-  return text;
-}
-
-}  // namespace
+using namespace meshplan::test;
 
 TEST_CASE("a row that states all is one plan", "[published]") {
   const Case c = one(kLlama);
@@ -121,36 +35,6 @@ TEST_CASE("a row that states all is one plan", "[published]") {
   CHECK(q.model.id == "llama3-70b");
   CHECK(q.cluster->gpus() == 64);
   CHECK(q.chosen.empty());
-}
-
-TEST_CASE("generations of Megatron-Core differ in how they cut experts and exchange tokens",
-          "[published]") {
-  const Cells moe = with(kLlama, {{"model", "Mixtral-8x7B"},
-                                  {"layers", "32"},
-                                  {"hidden", "4096"},
-                                  {"ffn", "14336"},
-                                  {"heads", "32"},
-                                  {"vocab", "32000"},
-                                  {"experts", "8"},
-                                  {"top_k", "2"},
-                                  {"ep", "4"},
-                                  {"pp", "2"},
-                                  {"vpp", "4"},
-                                  {"dp", "4"}});
-  const Case old = one(with(moe, {{"framework", "NeMo 24.05"}}));
-  REQUIRE(old.question);
-  CHECK(old.trainer_id == "nemo-launcher-2024");
-  CHECK_FALSE(old.question->trainer.ep_sends_once);
-  REQUIRE(old.question->levels[0].size() == 1);
-  CHECK(old.question->levels[0][0].etp == 4);
-  const Case middle = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.02)"}}));
-  REQUIRE(middle.question);
-  CHECK(middle.trainer_id == "megatron-core");
-  CHECK_FALSE(middle.question->trainer.overlap_ep);
-  CHECK(middle.question->levels[0].size() == 2);  // 1 and 4, the faster
-  const Case now = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.06)"}}));
-  REQUIRE(now.question);
-  CHECK(now.question->trainer.overlap_ep);
 }
 
 TEST_CASE("what a row leaves open is filled by rule and named", "[published]") {
@@ -203,69 +87,6 @@ TEST_CASE("a row that leaves sharding open shards before it recomputes more", "[
   CHECK(c.question->levels[1][0].zero == 0);
 }
 
-TEST_CASE("what TFLOP/s count where a row does not say it is the trainer's custom", "[published]") {
-  const Case meta = one(
-      with(kLlama, {{"trainer", "llama3-meta"}, {"flops_convention", "MFU; formula not stated"}}));
-  CHECK(convention_of(meta.flops_convention) == FlopsConvention::causal);
-  const Case megatron = one(with(kLlama, {{"flops_convention", "formula not stated"}}));
-  CHECK(convention_of(megatron.flops_convention) == FlopsConvention::full_square);
-}
-
-TEST_CASE("a GPU that only the source's words name, with its memory", "[published]") {
-  const auto gpu = [](const Cells& cells) { return one(with(kLlama, cells)).gpu_id; };
-  CHECK(gpu({{"gpu_id", ""}, {"gpu", "NVIDIA A100"}, {"gpu_mem_gb", "40"}}) == "a100-sxm4-40gb");
-  CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}, {"gpu_mem_gb", "80"}}) == "a100-sxm4-80gb");
-  CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}}) == "a100-sxm4-80gb");
-  CHECK(gpu({{"gpu_id", "mi300x"}, {"gpu", "A100"}}) == "mi300x");
-  // Boards that the source tells apart.
-  CHECK(gpu({{"source_detail", "pytorch/ao docs"}}) == "h100-sxm5-96gb-500w");
-  CHECK(gpu({{"source_detail", "pytorch/ao docs"}, {"gpu_id", "b200-sxm"}}) == "b200-sxm");
-}
-
-TEST_CASE("words for what is not stated are empty cells", "[published]") {
-  const std::string empty =
-      question_text(one(with(kLlama, {{"kv_heads", ""}, {"vpp", ""}, {"framework", ""}})));
-  CHECK(question_text(one(
-            with(kLlama, {{"kv_heads", "N/A"}, {"vpp", "-"}, {"framework", "unknown"}}))) == empty);
-}
-
-TEST_CASE("generations of a trainer by words of the source and its year", "[published]") {
-  const auto trainer = [](const Cells& more) {
-    return one(with(kLlama, more)).question->trainer.id;
-  };
-  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2024"}}) == "torchtitan-2024");
-  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan");
-  CHECK(trainer({{"trainer", "torchtitan"}}) == "torchtitan");
-  CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2025"}}) == "megatron-core");
-  // The same where the trainer's column is empty or unknown to us.
-  CHECK(trainer({{"trainer", ""}, {"framework", "torchtitan"}, {"year", "2024"}}) ==
-        "torchtitan-2024");
-  CHECK(trainer({{"trainer", "their-own"}, {"framework", "Megatron-LM"}, {"year", "2021"}}) ==
-        "megatron-2021");
-  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"dp_shard", "zero3"}}) ==
-        "torchtitan");
-  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"dp_shard", "zero1"}}) ==
-        "megatron-core");
-  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"year", "2023"}}) ==
-        "megatron-lm-defaults");
-  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"year", "2022"}}) ==
-        "megatron-2022");
-  CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2026"}}) == "megatron-bridge-2606");
-  CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/seqpara/x"}}) ==
-        "aleph-alpha-rms");
-  CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/x"}}) == "aleph-alpha");
-}
-
-TEST_CASE("layers go to the host only in fully sharded plans without pipeline", "[published]") {
-  const Cells sharded =
-      with(kLlama, {{"tp", "1"}, {"pp", "1"}, {"cp", "1"}, {"vpp", "1"}, {"dp", "64"}});
-  CHECK(one(kLlama).question->saving.empty());
-  CHECK(one(with(kLlama, {{"dp_shard", "zero3"}})).question->saving.empty());
-  const Case c = one(with(sharded, {{"dp_shard", "zero3"}}));
-  REQUIRE(c.question->saving.size() == 1);
-  CHECK(c.question->saving[0].id == "megatron-core-offload");
-}
-
 TEST_CASE("selective recompute of what is not stated: more until it fits", "[published]") {
   Case c = one(with(kLlama, {{"recompute", "selective"}}));
   REQUIRE(c.question->levels.size() == 3);
@@ -273,24 +94,6 @@ TEST_CASE("selective recompute of what is not stated: more until it fits", "[pub
   CHECK((c.question->levels[2][0].recompute_modules & expert_modules()) == expert_modules());
   c = one(with(kLlama, {{"recompute", "mlp"}}));
   CHECK(c.question->levels.size() == 1);
-}
-
-TEST_CASE("settings that save memory are taken if nothing else fits", "[published]") {
-  Case c = one(with(kLlama, {{"trainer", "torchtune"}}));
-  REQUIRE(c.question->saving.size() == 2);
-  CHECK(c.question->saving[0].optimizer_paged);
-  CHECK_FALSE(c.question->saving[0].optimizer_in_backward);
-  int asked = 0;
-  const auto fits_if_saving = [&](const Question& question, const Plan&) -> Result<StepEstimate> {
-    ++asked;
-    StepEstimate estimate;
-    estimate.fits = question.trainer.optimizer_in_backward;
-    return estimate;
-  };
-  const auto prediction = predict(*c.question, fits_if_saving);
-  REQUIRE(prediction.ok());
-  CHECK(prediction->estimate.fits);
-  CHECK(asked == 3);  // as it is, with paged states, and with the optimizer in the backward pass
 }
 
 TEST_CASE("models: bundled by name, cut, by columns, hybrids", "[published]") {

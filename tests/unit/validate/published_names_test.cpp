@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which trainer, which GPU, with which of its settings, does a row of a published table mean?
+#include "strategies/program/op.hpp"
+#include "tests/unit/validate/published_rows.hpp"
+#include "validate/published/plan_of.hpp"
+#include "validate/published/predict.hpp"
+#include "validate/published/series.hpp"
+
+using namespace meshplan;
+using namespace meshplan::test;
+
+TEST_CASE("generations of Megatron-Core differ in how they cut experts and exchange tokens",
+          "[published]") {
+  const Cells moe = with(kLlama, {{"model", "Mixtral-8x7B"},
+                                  {"layers", "32"},
+                                  {"hidden", "4096"},
+                                  {"ffn", "14336"},
+                                  {"heads", "32"},
+                                  {"vocab", "32000"},
+                                  {"experts", "8"},
+                                  {"top_k", "2"},
+                                  {"ep", "4"},
+                                  {"pp", "2"},
+                                  {"vpp", "4"},
+                                  {"dp", "4"}});
+  const Case old = one(with(moe, {{"framework", "NeMo 24.05"}}));
+  REQUIRE(old.question);
+  CHECK(old.trainer_id == "nemo-launcher-2024");
+  CHECK_FALSE(old.question->trainer.ep_sends_once);
+  REQUIRE(old.question->levels[0].size() == 1);
+  CHECK(old.question->levels[0][0].etp == 4);
+  const Case middle = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.02)"}}));
+  REQUIRE(middle.question);
+  CHECK(middle.trainer_id == "megatron-core");
+  CHECK_FALSE(middle.question->trainer.overlap_ep);
+  CHECK(middle.question->levels[0].size() == 2);  // 1 and 4, the faster
+  const Case now = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.06)"}}));
+  REQUIRE(now.question);
+  CHECK(now.question->trainer.overlap_ep);
+}
+
+TEST_CASE("what TFLOP/s count where a row does not say it is the trainer's custom", "[published]") {
+  const Case meta = one(
+      with(kLlama, {{"trainer", "llama3-meta"}, {"flops_convention", "MFU; formula not stated"}}));
+  CHECK(convention_of(meta.flops_convention) == FlopsConvention::causal);
+  const Case megatron = one(with(kLlama, {{"flops_convention", "formula not stated"}}));
+  CHECK(convention_of(megatron.flops_convention) == FlopsConvention::full_square);
+}
+
+TEST_CASE("a GPU that only the source's words name, with its memory", "[published]") {
+  const auto gpu = [](const Cells& cells) { return one(with(kLlama, cells)).gpu_id; };
+  CHECK(gpu({{"gpu_id", ""}, {"gpu", "NVIDIA A100"}, {"gpu_mem_gb", "40"}}) == "a100-sxm4-40gb");
+  CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}, {"gpu_mem_gb", "80"}}) == "a100-sxm4-80gb");
+  CHECK(gpu({{"gpu_id", ""}, {"gpu", "A100"}}) == "a100-sxm4-80gb");
+  CHECK(gpu({{"gpu_id", "mi300x"}, {"gpu", "A100"}}) == "mi300x");
+  // Boards that the source tells apart.
+  CHECK(gpu({{"source_detail", "pytorch/ao docs"}}) == "h100-sxm5-96gb-500w");
+  CHECK(gpu({{"source_detail", "pytorch/ao docs"}, {"gpu_id", "b200-sxm"}}) == "b200-sxm");
+}
+
+TEST_CASE("words for what is not stated are empty cells", "[published]") {
+  const std::string empty =
+      question_text(one(with(kLlama, {{"kv_heads", ""}, {"vpp", ""}, {"framework", ""}})));
+  CHECK(question_text(one(
+            with(kLlama, {{"kv_heads", "N/A"}, {"vpp", "-"}, {"framework", "unknown"}}))) == empty);
+}
+
+TEST_CASE("generations of a trainer by words of the source and its year", "[published]") {
+  const auto trainer = [](const Cells& more) {
+    return one(with(kLlama, more)).question->trainer.id;
+  };
+  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2024"}}) == "torchtitan-2024");
+  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan");
+  CHECK(trainer({{"trainer", "torchtitan"}}) == "torchtitan");
+  CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2025"}}) == "megatron-core");
+  // The same where the trainer's column is empty or unknown to us.
+  CHECK(trainer({{"trainer", ""}, {"framework", "torchtitan"}, {"year", "2024"}}) ==
+        "torchtitan-2024");
+  CHECK(trainer({{"trainer", "their-own"}, {"framework", "Megatron-LM"}, {"year", "2021"}}) ==
+        "megatron-2021");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"dp_shard", "zero3"}}) ==
+        "torchtitan");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"dp_shard", "zero1"}}) ==
+        "megatron-core");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"year", "2023"}}) ==
+        "megatron-lm-defaults");
+  CHECK(trainer({{"trainer", ""}, {"framework", "their own"}, {"year", "2022"}}) ==
+        "megatron-2022");
+  CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2026"}}) == "megatron-bridge-2606");
+  CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/seqpara/x"}}) ==
+        "aleph-alpha-rms");
+  CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/x"}}) == "aleph-alpha");
+}
+
+TEST_CASE("layers go to the host only in fully sharded plans without pipeline", "[published]") {
+  const Cells sharded =
+      with(kLlama, {{"tp", "1"}, {"pp", "1"}, {"cp", "1"}, {"vpp", "1"}, {"dp", "64"}});
+  CHECK(one(kLlama).question->saving.empty());
+  CHECK(one(with(kLlama, {{"dp_shard", "zero3"}})).question->saving.empty());
+  const Case c = one(with(sharded, {{"dp_shard", "zero3"}}));
+  REQUIRE(c.question->saving.size() == 1);
+  CHECK(c.question->saving[0].id == "megatron-core-offload");
+}
+
+TEST_CASE("settings that save memory are taken if nothing else fits", "[published]") {
+  Case c = one(with(kLlama, {{"trainer", "torchtune"}}));
+  REQUIRE(c.question->saving.size() == 2);
+  CHECK(c.question->saving[0].optimizer_paged);
+  CHECK_FALSE(c.question->saving[0].optimizer_in_backward);
+  int asked = 0;
+  const auto fits_if_saving = [&](const Question& question, const Plan&) -> Result<StepEstimate> {
+    ++asked;
+    StepEstimate estimate;
+    estimate.fits = question.trainer.optimizer_in_backward;
+    return estimate;
+  };
+  const auto prediction = predict(*c.question, fits_if_saving);
+  REQUIRE(prediction.ok());
+  CHECK(prediction->estimate.fits);
+  CHECK(asked == 3);  // as it is, with paged states, and with the optimizer in the backward pass
+}
