@@ -22,7 +22,7 @@ struct Degrees {
 /// Degrees of the mesh from what is stated; the last unknown one follows from the others.
 Result<Degrees> degrees_of(QuestionRow& row, int64_t gpus, const Question& question,
                            std::vector<std::string>& chosen) {
-  auto tp = row.count("tp"), pp = row.count("pp"), cp = row.count("cp"), dp = row.count("dp");
+  auto tp = row.degree("tp"), pp = row.degree("pp"), cp = row.degree("cp"), dp = row.degree("dp");
   MESHPLAN_CHECK(row.finish());
   if (!cp) {
     cp = 1;
@@ -281,7 +281,8 @@ std::vector<Plan> level_of(Plan plan, double recomputed, const std::vector<int>&
 
 Result<int64_t> gpus_of(QuestionRow& row, std::vector<std::string>& chosen) {
   const auto stated = row.count("gpus");
-  const auto tp = row.count("tp"), pp = row.count("pp"), cp = row.count("cp"), dp = row.count("dp");
+  const auto tp = row.degree("tp"), pp = row.degree("pp"), cp = row.degree("cp"),
+             dp = row.degree("dp");
   MESHPLAN_CHECK(row.finish());
   const int64_t model_parallel = tp.value_or(1) * pp.value_or(1) * cp.value_or(1);
   if (!stated) {
@@ -313,8 +314,8 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   }
   MESHPLAN_TRY(const ShardWords shard, shard_words(row.text("dp_shard")));
   MESHPLAN_CHECK(sharding_of(shard, defaults, d, question, plan));
-  const auto ep = row.count("ep");
-  const auto vpp = row.count("vpp");
+  const auto ep = row.degree("ep");
+  const auto vpp = row.degree("vpp");
   MESHPLAN_CHECK(row.finish());
   MESHPLAN_TRY(const std::vector<int> expert_tp, experts_of(row, ep, defaults, d, question, plan));
   MESHPLAN_CHECK(formats_of(row, defaults, question, plan));

@@ -77,7 +77,9 @@ Result<RecomputeWords> recompute_words(const std::string& text) {
   if (words.empty()) return out;
   out.stated = true;
   if (one_of(words, {"none", "no", "off", "0", "false", "disabled"})) return out;
-  if (one_of(words, {"full", "1", "true", "yes", "on", "block", "uniform", "all", "layer"})) {
+  if (one_of(words,
+             {"full", "1", "true", "yes", "on", "block", "uniform", "all", "layer", "ac",
+              "activation checkpointing", "activation recomputation", "gradient checkpointing"})) {
     out.kind = Recompute::full;
     return out;
   }
@@ -108,7 +110,8 @@ Result<DType> precision_words(const std::string& text) {
   if (one_of(word, {"fp4", "nvfp4", "mxfp4"})) return DType::fp4;
   if (word.find("fp8") != std::string::npos || word.find("float8") == 0) return DType::fp8;
   if (word.find("bf16") != std::string::npos || word == "bfloat16") return DType::bf16;
-  if (one_of(word, {"fp16", "float16", "half", "amp", "mixed"})) return DType::fp16;
+  if (one_of(word, {"fp16", "float16", "half", "amp", "mixed", "16-mixed", "fp16-mixed"}))
+    return DType::fp16;
   if (one_of(word, {"fp32", "float32", "float"})) return DType::fp32;
   if (word == "tf32") return DType::tf32;
   return Diagnostic{ErrorKind::input,
@@ -138,11 +141,14 @@ Result<double> offload_share(const std::string& text) {
 }
 
 Result<ShardWords> shard_words(const std::string& text) {
-  const std::string word = lower_case(text);
+  std::string word = lower_case(text);
   ShardWords out;
   if (word.empty()) return out;
   out.stated = true;
   if (one_of(word, {"none", "no", "0", "ddp", "zero0", "zero-0"})) return out;
+  if (one_of(word, {"os", "distributed optimizer", "distributed_optimizer"})) word = "zero1";
+  if (one_of(word, {"1", "2", "3"})) word = "zero" + word;
+  if (one_of(word, {"hybrid_shard", "hybrid-shard"})) word = "hsdp";
   if (word.rfind("hsdp", 0) == 0) {
     out.zero = 3;
     if (word.size() > 5) {

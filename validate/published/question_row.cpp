@@ -90,6 +90,13 @@ std::optional<int64_t> QuestionRow::count(const std::string& column) {
   return static_cast<int64_t>(*value);
 }
 
+std::optional<int64_t> QuestionRow::degree(const std::string& column) {
+  const std::string cell = text(column);
+  for (const char* off : {"0", "0.0", "none", "None", "off", "no"})
+    if (cell == off) return 1;
+  return count(column);
+}
+
 void QuestionRow::problem(const std::string& column, const std::string& message,
                           const std::string& hint) {
   if (!first_)

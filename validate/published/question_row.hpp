@@ -27,6 +27,8 @@ class QuestionRow {
   /// once.
   std::optional<double> number(const std::string& column);
   std::optional<int64_t> count(const std::string& column);  ///< >= 1
+  /// Of an axis of parallelism: as count, where 0, "none" and "off" mean 1.
+  std::optional<int64_t> degree(const std::string& column);
   /// Notes a problem of the caller's own at this column.
   void problem(const std::string& column, const std::string& message, const std::string& hint = "");
 

@@ -205,15 +205,20 @@ TEST_CASE("spellings of recompute, sharding, precision and offload", "[published
   CHECK(recompute_words("selective")->modules == 0);
   CHECK(recompute_words("layernorm+moe_act")->modules ==
         (bit(Module::norm) | bit(Module::activation)));
+  CHECK(recompute_words("activation checkpointing")->kind == Recompute::full);
   CHECK(!recompute_words("maybe").ok());
   CHECK(shard_words("hsdp:4")->group == 4);
   CHECK(shard_words("hsdp:4")->zero == 3);
   CHECK(shard_words("zero2")->zero == 2);
   CHECK(shard_words("none")->zero == 0);
   CHECK(!shard_words("")->stated);
+  CHECK(shard_words("HYBRID_SHARD")->zero == 3);
+  CHECK(shard_words("distributed optimizer")->zero == 1);
+  CHECK(shard_words("2")->zero == 2);
   CHECK(!shard_words("zero4").ok());
   CHECK(*precision_words("MXFP8") == DType::fp8);
   CHECK(*precision_words("nvfp4") == DType::fp4);
+  CHECK(*precision_words("16-mixed") == DType::fp16);
   CHECK(!precision_words("int3").ok());
   CHECK(*offload_share("cpu 25%") == Approx(0.25));
   CHECK(*offload_share("cpu 100-overlap%") == Approx(1));

@@ -119,3 +119,11 @@ TEST_CASE("settings that save memory are taken if nothing else fits", "[publishe
   CHECK(prediction->estimate.fits);
   CHECK(asked == 3);  // as it is, with paged states, and with the optimizer in the backward pass
 }
+
+TEST_CASE("an axis that a row calls off is of degree 1", "[published]") {
+  const Case off = one(with(kLlama, {{"cp", "0"}, {"vpp", "none"}, {"dp", "4"}}));
+  REQUIRE(off.question);
+  CHECK(off.question->levels[0][0].cp == 1);
+  CHECK(off.question->levels[0][0].vpp == 1);
+  CHECK(!one(with(kLlama, {{"cp", "-1"}})).question);
+}
