@@ -181,7 +181,7 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   for (const auto* list : {&costs.cluster().assumed}) {
     estimate.assumptions.insert(estimate.assumptions.end(), list->begin(), list->end());
   }
-  estimate.not_modelled = not_modelled(model, plan, costs.cluster());
+  estimate.not_modelled = not_modelled(model, plan, trainer, costs.cluster());
   return estimate;
 }
 

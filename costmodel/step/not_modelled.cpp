@@ -3,7 +3,7 @@
 
 namespace meshplan {
 
-std::vector<std::string> not_modelled(const Model& model, const Plan& plan,
+std::vector<std::string> not_modelled(const Model& model, const Plan& plan, const Trainer& trainer,
                                       const Cluster& cluster) {
   std::vector<std::string> out = {
       "checkpoints, evaluation, failures and restarts: a step in the steady state is timed",
@@ -14,6 +14,8 @@ std::vector<std::string> not_modelled(const Model& model, const Plan& plan,
     out.emplace_back(
         "tokens that prefer some experts: every expert is taken to get its equal share");
   if (model.mtp_layers > 0) out.emplace_back("multi-token-prediction layers");
+  if (trainer.layers_on_host_share > 0 && plan.zero == 3 && plan.pp == 1)
+    out.emplace_back("copies of activations to the host and back: taken as hidden behind layers");
   if (plan.cp > 1)
     out.emplace_back("documents packed into a sequence: attention is causal over the whole of it");
   return out;

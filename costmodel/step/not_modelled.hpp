@@ -7,10 +7,12 @@
 
 #include "strategies/model/model.hpp"
 #include "strategies/plan/plan.hpp"
+#include "strategies/trainer/trainer.hpp"
 #include "topologies/cluster/cluster.hpp"
 
 namespace meshplan {
 
-std::vector<std::string> not_modelled(const Model& model, const Plan& plan, const Cluster& cluster);
+std::vector<std::string> not_modelled(const Model& model, const Plan& plan, const Trainer& trainer,
+                                      const Cluster& cluster);
 
 }  // namespace meshplan
