@@ -59,8 +59,7 @@ double side(const ChunkModel& model, const Chunk& chunk, const Asked& a, ChunkSp
 double dynamic_sides(const ChunkModel& model, const Chunk& chunk, ChunkSpace& space,
                      const ChunkGradient& out) {
   const int64_t ends = chunk.edges * model.cols;
-  float* query = sized(space.query, ends);
-  float* other = sized(space.other, ends);
+  float* query = sized(space.query, ends);  // of one side, then of the other
   float* dquery = sized(space.query_gradient, ends);
   float* dother = sized(space.other_gradient, ends);
   float* own_y = model.own ? sized(space.own_gradient[0], ends) : nullptr;
@@ -68,14 +67,14 @@ double dynamic_sides(const ChunkModel& model, const Chunk& chunk, ChunkSpace& sp
   const OperatorRows right = operator_rows(model, chunk, chunk.rhs_params);
   const OperatorRows left = operator_rows(model, chunk, chunk.lhs_params);
   apply_operator(right, chunk.edges, chunk.y, query);
-  apply_operator(left, chunk.edges, chunk.x, other);
   double loss = side(
       model, chunk,
       {model.corrupt_lhs, chunk.lhs, query, chunk.x, chunk.x_ids, chunk.y, dquery, out.dx, own_y},
       space);
+  apply_operator(left, chunk.edges, chunk.x, query);
   loss += side(
       model, chunk,
-      {model.corrupt_rhs, chunk.rhs, other, chunk.y, chunk.y_ids, chunk.x, dother, out.dy, own_x},
+      {model.corrupt_rhs, chunk.rhs, query, chunk.y, chunk.y_ids, chunk.x, dother, out.dy, own_x},
       space);
   if (model.own) {
     add_row(ends, own_y, out.dy);

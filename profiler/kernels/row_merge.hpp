@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which gradients of a batch belong to the same row? They are summed, in the order of their
-// positions, within a chunk first, and the row moves once. A row that one chunk alone touches can
-// move as soon as that chunk is done: no other one of the batch reads it.
+// positions, within a chunk first, and the row moves once. It can move as soon as all chunks are
+// done that touch it: no other one of the batch reads it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -21,10 +21,13 @@ class RowMerge {
     int32_t row, first, last;  ///< first and last touch
     int32_t next;              ///< the row's group in a later chunk, -1: none
     int32_t slot;              ///< where its sum waits for those of other chunks, -1: no other
+    int32_t before;            ///< the row's group in an earlier chunk, -1: none
   };
 
-  /// Rows of the table that is met next; what was added is forgotten.
-  void begin(int64_t rows);
+  /// Rows of the table that is met next; what was added is forgotten. in_order: chunks are run one
+  /// after the other, so that all groups of a row have one slot.
+  void begin(int64_t rows, bool in_order);
+  bool in_order() const { return in_order_; }
   /// What is added from here on belongs to the next chunk.
   void next_chunk() { chunks_.push_back(static_cast<int32_t>(groups_.size())); }
   /// The gradient at `position`, times `scale`, belongs to `row`. Returns the group's number.
@@ -64,6 +67,7 @@ class RowMerge {
   std::vector<int32_t> chunks_;  ///< first group
   std::vector<int32_t> rows_;
   int32_t slots_ = 0;
+  bool in_order_ = false;
 };
 
 }  // namespace meshplan::graph

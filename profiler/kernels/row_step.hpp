@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How do the rows of a batch move once, by row-wise Adagrad? Those of one chunk alone right after
-// it, while it lies in near caches; the others at the end of the batch.
+// How do the rows of a batch move once, by row-wise Adagrad? Right after the last chunk that
+// touches them, while it lies in near caches; where chunks are run at once, those of several chunks
+// at the end of the batch.
 #pragma once
 #include <algorithm>
 
@@ -30,14 +31,19 @@ struct RowStep {
       }
       const RowMerge::Group& group = groups[i];
       const float* sum = scaled ? scaled_sum(group, gradient, scratch) : plain_sum(group, gradient);
-      if (group.slot < 0)
+      float* others = kept + group.slot * cols;
+      if (group.slot < 0) {
         step(group.row, sum);
-      else
-        std::copy_n(sum, cols, kept + group.slot * cols);
+      } else if (!merge.in_order() || group.before < 0) {
+        std::copy_n(sum, cols, others);
+      } else {
+        cpu::add_row(cols, sum, others);
+        if (group.next < 0) step(group.row, others);
+      }
     }
   }
 
-  /// Entries [begin, end) of merge.rows(), after the last chunk.
+  /// Entries [begin, end) of merge.rows(), after the last chunk; not with chunks in order.
   void shared(int64_t begin, int64_t end) const {
     const std::vector<int32_t>& all = merge.rows();
     for (int64_t r = begin; r < end; ++r) {

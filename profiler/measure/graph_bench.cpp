@@ -79,7 +79,7 @@ std::function<Status()> GraphBench::chunk(int64_t edges, int64_t candidates, int
   const int64_t batch = std::max(kBatchEdges, edges);
   for (auto* values : {&drhs_, &dlhs_}) fill(*values, batch * cols);
   draw(relations_, edges, kRelations, 3);
-  merge_.begin(kRelations);
+  merge_.begin(kRelations, true);
   merge_.next_chunk();
   slots_.clear();
   for (const int32_t relation : relations_) slots_.push_back(merge_.add(relation, 0));
@@ -136,7 +136,7 @@ std::function<Status()> GraphBench::step(int64_t bytes, int64_t cols) {
   make_table(bytes, cols);
   return [=, this]() -> Status {
     draw_rows();
-    merge_.begin(table_rows_);
+    merge_.begin(table_rows_, true);
     for (int64_t i = 0; i < kRows; ++i) {
       if (i % kChunkRows == 0) merge_.next_chunk();
       merge_.add(ids_[static_cast<size_t>(i)], static_cast<int32_t>(i % kChunkRows));
@@ -147,7 +147,6 @@ std::function<Status()> GraphBench::step(int64_t bytes, int64_t cols) {
     const TableRows rows{table_.get(), sums_.data(), cols};
     const graph::RowStep<TableRows> step{merge_, rows, cols, 1e-9F, 0, false, dx_.data()};
     for (int64_t c = 0; c < kRows / kChunkRows; ++c) step.chunk(c, gradient_.data(), nullptr);
-    step.shared(0, static_cast<int64_t>(merge_.rows().size()));
     return Done{};
   };
 }

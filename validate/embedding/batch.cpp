@@ -9,6 +9,8 @@ namespace meshplan::graph {
 namespace {
 
 constexpr int64_t kRowGrain = 32;  // rows that one worker updates at a time
+// Values of the next chunk's rows that find room in the second cache beside this chunk.
+constexpr int64_t kReadAhead = 32768;
 
 void reserve(std::vector<float>& buffer, int64_t count) {
   if (static_cast<int64_t>(buffer.size()) < count) buffer.resize(static_cast<size_t>(count));
@@ -85,7 +87,7 @@ void BatchTrainer::merge_rows() {
   moved_[0].rows = lhs_.rows;
   moved_[1].rows = same ? nullptr : rhs_.rows;
   for (Moved& moved : moved_)
-    if (moved.rows != nullptr) moved.merge.begin(moved.rows->rows());
+    if (moved.rows != nullptr) moved.merge.begin(moved.rows->rows(), workers_.size() == 1);
   const auto add = [](Moved& moved, std::span<const int32_t> ids, int64_t first) {
     auto position = static_cast<int32_t>(first);
     for (const int32_t id : ids) {
@@ -100,7 +102,7 @@ void BatchTrainer::merge_rows() {
       ++position;
     }
   };
-  operators_.begin(parameters_.rhs[type_].rows);
+  operators_.begin(parameters_.rhs[type_].rows, false);
   slots_.resize(relations_.size());
   const auto edges = static_cast<int64_t>(relations_.size());
   for (int64_t c = 0; c < chunks_; ++c) {
@@ -202,6 +204,9 @@ double BatchTrainer::run_chunk(const Batch& batch, int64_t c, Space& space) {
                               .corrupt_rhs = w_.negatives.rhs,
                               .own = w_.negatives.other_end,
                               .products = products_};
+  if (c + 1 < chunks_ && (chunk.lhs + chunk.rhs) * cols <= kReadAhead)
+    for (const Side* side : {&lhs_, &rhs_})
+      for (const int32_t id : side->of(c + 1)) cpu::prefetch_row(side->rows->row(id), cols);
   reserve(space.gradient, (chunk.lhs + chunk.rhs) * cols);
   float *dx = space.gradient.data(), *dy = dx + chunk.lhs * cols;
   const double loss = cpu::chunk_gradient(model, chunk, space.chunk,
@@ -280,7 +285,7 @@ double BatchTrainer::train(const Batch& batch) {
     update_global(rhs_);
   }
   for (Moved& moved : moved_) {
-    if (moved.rows == nullptr) continue;
+    if (moved.rows == nullptr || moved.merge.in_order()) continue;
     const auto rows = static_cast<int64_t>(moved.merge.rows().size());
     workers_.run((rows + kRowGrain - 1) / kRowGrain, [&](int64_t task, int) {
       step_of(moved).shared(task * kRowGrain, std::min(rows, (task + 1) * kRowGrain));

@@ -53,8 +53,11 @@ class ThreadWorker : public BatchWorker {
   Status train(const BatchDraw& draw) override {
     const EdgeGroup& group = round_->groups[draw.group];
     places_.clear();
-    for (int64_t i = draw.from; i < draw.to; ++i)
-      places_.push_back(static_cast<int32_t>(group.edge(draw.order(i))));
+    for (int64_t i = draw.from; i < draw.to; ++i) {
+      const int64_t edge = group.edge(draw.order(i));
+      places_.push_back(static_cast<int32_t>(edge));
+      round_->edges.prefetch(edge);
+    }
     Batch batch;
     batch.edges = &round_->edges;
     batch.places = places_;
