@@ -43,8 +43,8 @@ class Permutation {
     do {
       uint64_t low = x % low_, high = x / low_;
       for (uint64_t round = 0; round < 4; round += 2) {
-        low = sum(low, high, round, low_);
-        high = sum(high, low, round + 1, high_);
+        high = sum(high, low, round, high_);
+        low = sum(low, high, round + 1, low_);
       }
       x = high * low_ + low;
     } while (x >= n_);
