@@ -31,15 +31,17 @@ struct RowStep {
       }
       const RowMerge::Group& group = groups[i];
       const float* sum = scaled ? scaled_sum(group, gradient, scratch) : plain_sum(group, gradient);
-      float* others = kept + group.slot * cols;
       if (group.slot < 0) {
         step(group.row, sum);
-      } else if (!merge.in_order() || group.before < 0) {
-        std::copy_n(sum, cols, others);
-      } else {
-        cpu::add_row(cols, sum, others);
-        if (group.next < 0) step(group.row, others);
+        continue;
       }
+      float* others = kept + group.slot * cols;
+      if (!merge.in_order() || group.before < 0) {
+        std::copy_n(sum, cols, others);
+        continue;
+      }
+      cpu::add_row(cols, sum, others);
+      if (group.next < 0) step(group.row, others);
     }
   }
 
