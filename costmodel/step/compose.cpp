@@ -264,9 +264,8 @@ StepEnd step_end(const CostModel& costs, const LowerContext& lower, const PlanLi
                  .time(CollectiveOp::all_reduce, 4, links.links[static_cast<size_t>(Group::world)])
                  .seconds;
   if (lower.model.tied_embeddings && plan.pp > 1) {
-    const double bytes =
-        static_cast<double>(padded_vocabulary(lower.model, plan, lower.trainer) / plan.tp *
-                            lower.model.hidden * bytes_of(plan.gradient));
+    const int64_t rows = padded_vocabulary(lower.model, plan, lower.trainer) / plan.tp;
+    const auto bytes = static_cast<double>(rows * lower.model.hidden * bytes_of(plan.gradient));
     GroupLinks pair = links.links[static_cast<size_t>(Group::tied)];
     pair.ranks = 2;
     end.tied = costs.collectives().time(CollectiveOp::all_reduce, bytes, pair).seconds;

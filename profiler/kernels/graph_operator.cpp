@@ -46,7 +46,7 @@ void complex_gradient(int64_t half, const float* r, const float* x, const float*
 template <bool add_x, bool add_r>
 void gradient_row(Operator op, int64_t cols, const float* r, const float* x, const float* d,
                   float* dx, float* dr) {
-  switch (op) {
+  switch (op) {  // NOLINT(bugprone-branch-clone): loops under a pragma are one to it
     case Operator::complex_diagonal:
       return complex_gradient<add_x, add_r>(cols / 2, r, x, d, dx, dr);
     case Operator::diagonal:
@@ -111,7 +111,7 @@ void apply_operator(const OperatorRows& rows, int64_t count, const float* x, flo
     float* to = out + i * n;
     if (rows.op == Operator::complex_diagonal) {
       complex_row(n / 2, r, from, to);
-    } else if (rows.op == Operator::diagonal) {
+    } else if (rows.op == Operator::diagonal) {  // NOLINT(bugprone-branch-clone): as above
 #pragma omp simd
       for (int64_t c = 0; c < n; ++c) to[c] = r[c] * from[c];
     } else if (rows.op == Operator::translation) {
