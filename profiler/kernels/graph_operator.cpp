@@ -46,10 +46,10 @@ void complex_gradient(int64_t half, const float* r, const float* x, const float*
 template <bool add_x, bool add_r>
 void gradient_row(Operator op, int64_t cols, const float* r, const float* x, const float* d,
                   float* dx, float* dr) {
-  switch (op) {  // NOLINT(bugprone-branch-clone): loops under a pragma are one to it
+  switch (op) {
     case Operator::complex_diagonal:
       return complex_gradient<add_x, add_r>(cols / 2, r, x, d, dx, dr);
-    case Operator::diagonal:
+    case Operator::diagonal:  // NOLINT(bugprone-branch-clone): loops under a pragma are one to it
 #pragma omp simd
       for (int64_t c = 0; c < cols; ++c) {
         const float a = r[c] * d[c], e = x[c] * d[c];
