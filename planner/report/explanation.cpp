@@ -150,7 +150,8 @@ std::string to_text(const Explanation& x, const Question& q) {
   Table from({{"times come from", Align::left}, {"", Align::right}, {"each within", Align::right}});
   for (const TimeSource& source : x.sources)
     from.add({words_of(source.provenance), percent(source.share),
-              fmt::format("+-{:.0f} %", 100 * source.relative_error)});
+              source.relative_error > 0 ? fmt::format("+-{:.0f} %", 100 * source.relative_error)
+                                        : std::string("not known")});
   out += top.text() + '\n' + more.text() + '\n' + from.text();
   if (!x.neighbours.empty()) out += "\none knob changed\n" + neighbours_table(x);
   for (const Alternative& other : x.why_not) out += '\n' + why_not_text(other, x.estimate);
