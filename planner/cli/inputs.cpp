@@ -2,8 +2,11 @@
 #include "planner/cli/inputs.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <string_view>
+#include <vector>
 
 #include "costmodel/cpu/gpu_measures.hpp"
 #include "planner/planfile/planfile.hpp"
@@ -24,6 +27,41 @@ Result<DType> format_from(const std::string& text) {
                     .where = "--precision",
                     .value = text,
                     .hint = suggest(text, {"bf16", "fp16", "fp8", "fp32"})};
+}
+
+/// Formats of products that the trainer offers and the GPU has.
+std::vector<DType> formats_of(const report::Question& q) {
+  std::vector<DType> out;
+  for (const DType type : {DType::bf16, DType::fp16, DType::fp8, DType::fp32}) {
+    const auto& offered = q.trainer.compute;
+    if ((offered.empty() || std::find(offered.begin(), offered.end(), type) != offered.end()) &&
+        q.cluster.gpu.peak_flops_per_s(type) > 0)
+      out.push_back(type);
+  }
+  return out;
+}
+
+/// As the flag or the plan file says; else bf16, or the next that trainer and GPU have.
+Status read_precision(const InputFlags& flags, report::Question& q) {
+  const std::vector<DType> formats = formats_of(q);
+  if (flags.precision.empty() && !q.plan) {
+    if (formats.empty() || formats.front() == q.compute) return Done{};
+    q.compute = formats.front();
+    q.defaults.push_back(fmt::format("--precision {}", name_of(q.compute)));
+    return Done{};
+  }
+  if (!flags.precision.empty()) {
+    MESHPLAN_TRY(q.compute, format_from(flags.precision));
+  }
+  if (q.cluster.gpu.peak_flops_per_s(q.compute) > 0) return Done{};
+  std::vector<std::string_view> names;
+  for (const DType type : formats) names.push_back(name_of(type));
+  const bool stated = !flags.precision.empty();
+  return Diagnostic{.kind = stated ? ErrorKind::usage : ErrorKind::input,
+                    .message = fmt::format("{} has no products in this format", q.cluster.gpu.id),
+                    .where = stated ? "--precision" : flags.model + ": compute",
+                    .value = std::string(name_of(q.compute)),
+                    .hint = fmt::format("{}", fmt::join(names, ", "))};
 }
 
 Status read_batch(const InputFlags& flags, report::Question& q) {
@@ -108,7 +146,8 @@ void add_input_flags(CLI::App& app, InputFlags& flags) {
        "whose kernels, overlap and rules; see 'meshplan list trainers'");
   text("--gpu-profile", flags.gpu_profile,
        "file of 'meshplan profile --device cuda': what it has measured prices this GPU");
-  text("--precision", flags.precision, "products in bf16 (default), fp16, fp8 or fp32");
+  text("--precision", flags.precision,
+       "products in bf16 (default where the GPU has it), fp16, fp8 or fp32");
   text("--flops-convention", flags.convention,
        "what tflops_per_gpu and mfu count: causal (default), full_square, all_parameters, "
        "parameters_only, with_recompute");
@@ -153,14 +192,7 @@ Result<report::Question> resolve(const InputFlags& flags) {
     MESHPLAN_TRY(q.trainer, default_trainer());
     q.defaults.push_back("--trainer " + q.trainer.id);
   }
-  if (!flags.precision.empty()) {
-    MESHPLAN_TRY(q.compute, format_from(flags.precision));
-  } else if (!q.plan && !q.trainer.compute.empty() &&
-             std::find(q.trainer.compute.begin(), q.trainer.compute.end(), q.compute) ==
-                 q.trainer.compute.end()) {
-    q.compute = q.trainer.compute.front();
-    q.defaults.push_back(fmt::format("--precision {}", name_of(q.compute)));
-  }
+  MESHPLAN_CHECK(read_precision(flags, q));
   if (!flags.convention.empty()) {
     auto convention = flops_convention_from(flags.convention);
     if (!convention.ok()) return at(convention.error(), "--flops-convention");

@@ -22,6 +22,12 @@ run 2 plan llama3-70b 64x8xH100 --sequ 8192
 err_has "--sequ"
 err_has "did you mean '--seq'?"
 
+run 2 plan llama-7b 8xA100 --precision fp8
+err_has "has no products in this format"
+err_has "bf16, fp16"
+run 0 simulate 1B 8xV100 --tp 1 --seq 2048
+out_has "--precision fp16"
+
 run 2 plan llama3-70b 64x8xH100 --keep-free 100
 err_has "leaves no memory for a plan"
 err_has "0 to 99"

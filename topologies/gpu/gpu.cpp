@@ -37,8 +37,9 @@ Result<Gpu> read(MapReader in) {
   Gpu out;
   out.id = in.text("id");
   out.name = in.text("name");
-  out.family = in.choice("family", {"volta", "ampere", "ada", "hopper", "blackwell", "cdna2",
-                                    "cdna3", "cdna4", "xe-hpc"});
+  out.family = in.choice(
+      "family", {"pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "cdna",
+                 "cdna2", "cdna3", "cdna4", "xe-hpc", "gaudi", "tpu", "trainium", "ascend"});
   out.compute_capability = in.positive("compute_capability");
   out.sm_count = static_cast<int>(in.positive("sm_count"));
   out.fp32_flops_per_s = rate(in, "fp32_dense_tflop_per_s", kTera);

@@ -17,7 +17,7 @@ struct Gpu {
   std::string id;                    ///< canonical, e.g. "h100-sxm5-80gb"; names the file
   std::string name;                  ///< as the vendor prints it
   std::vector<std::string> aliases;  ///< from topologies/data/gpu-aliases.yaml
-  std::string family;  ///< volta, ampere, ada, hopper, blackwell, cdna2 to cdna4, xe-hpc
+  std::string family;  ///< pascal to blackwell, cdna to cdna4, xe-hpc, gaudi, tpu, trainium, ascend
   double compute_capability = 0;
   int sm_count = 0;
 

@@ -28,7 +28,8 @@ int memory_of(const std::string& word, bool first) {
   const std::string unit = word.substr(digits);
   if (unit != "gb" && unit != "g" && unit != "gib" && (!unit.empty() || first)) return 0;
   const int size = std::atoi(word.substr(0, digits).c_str());
-  return size >= kLeastMemoryGb && size <= kMostMemoryGb ? size : 0;
+  const int least = unit.empty() ? kLeastMemoryGb : 1;  // "80" may be a model's number, "8GB" not
+  return size >= least && size <= kMostMemoryGb ? size : 0;
 }
 
 }  // namespace

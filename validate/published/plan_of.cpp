@@ -188,8 +188,14 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
     return Done{};
   }
   MESHPLAN_TRY(plan.compute, precision_words(text));
-  if (plan.compute == DType::tf32 && question.cluster->gpu.tf32_flops_per_s <= 0)
-    plan.compute = DType::fp32;
+  const Gpu& gpu = question.cluster->gpu;
+  if (gpu.peak_flops_per_s(plan.compute) <= 0) {
+    const DType half = gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
+    const DType run = plan.compute == DType::tf32 ? DType::fp32 : half;
+    question.chosen.push_back(fmt::format("precision: {} has no {} products; {}", gpu.id,
+                                          name_of(plan.compute), name_of(run)));
+    plan.compute = run;
+  }
   plan.gradient = gradient_of(question.trainer, plan.compute);
   return Done{};
 }

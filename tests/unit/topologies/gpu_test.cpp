@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "topologies/gpu/gpu.hpp"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include "tests/unit/catch.hpp"
 #include "topologies/base/files.hpp"
+#include "topologies/cluster/cluster.hpp"
 
 using namespace meshplan;
 
 TEST_CASE("every bundled GPU reads, is named as its file, and is plausible") {
   const auto gpus = all_gpus();
   REQUIRE(gpus.ok());
-  REQUIRE(gpus->size() >= 24);
+  REQUIRE(gpus->size() >= 55);
   std::set<std::string> names;
   size_t aliases = 0;
   for (const Gpu& gpu : *gpus) {
@@ -27,8 +29,11 @@ TEST_CASE("every bundled GPU reads, is named as its file, and is plausible") {
     aliases += gpu.aliases.size();
     CHECK(gpu.memory_usable_bytes > 0.95 * gpu.memory_bytes);
     CHECK(gpu.memory_usable_bytes < gpu.memory_bytes);
-    CHECK(gpu.peak_flops_per_s(DType::fp16) >= gpu.peak_flops_per_s(DType::tf32));
-    CHECK(gpu.peak_flops_per_s(DType::fp16) > gpu.peak_flops_per_s(DType::fp32));
+    const double half =
+        std::max(gpu.peak_flops_per_s(DType::fp16), gpu.peak_flops_per_s(DType::bf16));
+    CHECK(half >= gpu.peak_flops_per_s(DType::tf32));
+    CHECK(half > gpu.peak_flops_per_s(DType::fp32));
+    CHECK(find_cluster("2x4x" + gpu.id).ok());
     CHECK(gpu.memory_bytes_per_s > 1e11);
     CHECK(gpu.idle_power_w < gpu.power_limit_w);
     CHECK(!gpu.source.empty());
@@ -81,6 +86,12 @@ TEST_CASE("a GPU's name may be spelt as drivers, shops and papers do") {
       {"RTX 3090 24GB", "rtx-3090"},
       {"NVIDIA GH200 480GB", "gh200"},
       {"Intel Max 1550 tile (64GB)", "max-1550-tile"},
+      {"Tesla T4", "t4"},
+      {"RTX 2080 Ti 11GB", "rtx-2080-ti"},
+      {"A100-64GB", "a100-sxm-64gb"},
+      {"Intel Gaudi 2", "gaudi2"},
+      {"TPU v5p", "tpu-v5p"},
+      {"Trillium", "tpu-v6e"},
   };
   for (const auto& [name, id] : spellings) {
     CAPTURE(name);

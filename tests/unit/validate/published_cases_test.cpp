@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
 #include "strategies/program/op.hpp"
 #include "tests/unit/validate/published_rows.hpp"
@@ -223,6 +225,23 @@ TEST_CASE("spellings of recompute, sharding, precision and offload", "[published
   CHECK(*offload_share("cpu 25%") == Approx(0.25));
   CHECK(*offload_share("cpu 100-overlap%") == Approx(1));
   CHECK(*offload_share("0") == 0);
+}
+
+TEST_CASE("a format that the GPU lacks becomes the next it has, and is named", "[published]") {
+  const auto compute = [](const std::string& gpu, const std::string& precision) {
+    Cells row = kLlama;
+    row["gpu"] = row["gpu_id"] = gpu;
+    row["precision"] = precision;
+    const Case c = one(row);
+    REQUIRE(c.question);
+    const bool named = std::any_of(
+        c.question->chosen.begin(), c.question->chosen.end(),
+        [](const std::string& line) { return line.find("products") != std::string::npos; });
+    return std::pair{c.question->levels[0][0].compute, named};
+  };
+  CHECK(compute("v100-sxm2-32gb", "bf16") == std::pair{DType::fp16, true});
+  CHECK(compute("a100-sxm4-80gb", "fp8") == std::pair{DType::bf16, true});
+  CHECK(compute("a100-sxm4-80gb", "fp16") == std::pair{DType::fp16, false});
 }
 
 TEST_CASE("of a level the fastest that fits is taken, then the next level", "[published]") {
