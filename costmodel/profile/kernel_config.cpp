@@ -83,7 +83,9 @@ Result<std::vector<KernelConfig>> read_all() {
   }
   in.text("older_source");
   const std::vector<std::string> families = in.texts("library_families");
-  const double scan = in.positive("scan_flops_per_byte");
+  KernelConfig shared;
+  shared.scan_flops_per_byte = in.positive("scan_flops_per_byte");
+  shared.scan_flops_per_s_per_sm = in.positive("scan_tflop_per_s_per_sm") * 1e12;
   in.text("scan_source");
   std::vector<KernelConfig> out;
   std::vector<std::string> kernel;
@@ -94,7 +96,6 @@ Result<std::vector<KernelConfig>> read_all() {
   }
   MapReader layouts = in.map("layouts");
   layouts.text("source");
-  KernelConfig shared;
   shared.unaligned_slowdown = in.positive("unaligned_slowdown");
   in.text("unaligned_source");
   MapReader streams = in.map("streams");
@@ -125,7 +126,8 @@ Result<std::vector<KernelConfig>> read_all() {
     c.grouped_call_s = layout.grouped_call_s;
     c.unaligned_slowdown = shared.unaligned_slowdown;
     c.families = families;
-    c.scan_flops_per_byte = scan;
+    c.scan_flops_per_byte = shared.scan_flops_per_byte;
+    c.scan_flops_per_s_per_sm = shared.scan_flops_per_s_per_sm;
     c.elementwise = shared.elementwise;
     c.norm_forward = shared.norm_forward;
     c.norm_backward = shared.norm_backward;

@@ -32,9 +32,10 @@ struct KernelConfig {
   /// Speed of arithmetic in training over the burst table's: kernels up to 1 ms, from 3 ms.
   double training_clock_short = 1, training_clock_long = 1;
   double training_clock_fp8_short = 1, training_clock_fp8_long = 1;  ///< of 8-bit products
-  double scan_flops_per_byte = 1;  ///< of state-space scans as attention: FLOP/s over memory rate
-  double best_product = 0;         ///< best rate of a large product over flops_per_s; 0: not known
-  double grouped_call_s = 0;       ///< least time of one product of a group
+  /// Of state-space scans as attention: FLOP/s over the memory rate, and of one SM.
+  double scan_flops_per_byte = 1, scan_flops_per_s_per_sm = 1;
+  double best_product = 0;    ///< best rate of a large product over flops_per_s; 0: not known
+  double grouped_call_s = 0;  ///< least time of one product of a group
   double power_exponent = 0.5;
   std::vector<std::string> families;  ///< of GPUs whose maker's libraries all tables measure
   std::vector<double> head_dims, head_dim_share;  ///< attention rate over head_dim 128; or empty

@@ -277,8 +277,11 @@ KernelEstimate KernelTables::scan(const Attention& op) const {
   const double products = op.pass == Pass::backward ? 5 : 2;
   const double flops = 2 * products * op.work * d(op.batch) * d(op.heads) * d(op.q_len) *
                        d(op.kv_len) * 0.5 * d(op.head_dim + op.head_dim_v);
-  return {flops / (data_->config.scan_flops_per_byte * data_->gpu.memory_bytes_per_s), kScanError,
-          Provenance::assumed};
+  const Gpu& gpu = data_->gpu;
+  double rate = data_->config.scan_flops_per_byte * gpu.memory_bytes_per_s;
+  if (!other_libraries())
+    rate = std::min(rate, data_->config.scan_flops_per_s_per_sm * gpu.sm_count);
+  return {flops / rate, kScanError, Provenance::assumed};
 }
 
 KernelEstimate KernelTables::memory_bound(double bytes) const {

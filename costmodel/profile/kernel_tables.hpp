@@ -40,7 +40,7 @@ class KernelTables {
   KernelEstimate attention(const Attention& op, DType type, FlashKernel flash) const;
 
   /// A Mamba-2 scan, described as the attention that takes as long on an A100 (hf_hybrid.cpp):
-  /// bound by memory, so it goes with the memory rate of the device.
+  /// bound by memory or by the number of SMs, whichever takes longer.
   KernelEstimate scan(const Attention& op) const;
 
   /// A streaming kernel that reads and writes `bytes` together.
