@@ -59,17 +59,27 @@ struct Traffic {
   double operator()(const Embedding& op) const {
     return d(op.tokens) * d(op.hidden) * e * (op.pass == Pass::forward ? 2 : 4);
   }
+  /// Passes over the logits, each a read or a write of all of them.
   double operator()(const CrossEntropy& op) const {
     const double logits = d(op.tokens) * d(op.vocab) * static_cast<double>(bytes_of(op.logits));
+    const bool widens = op.fused && trainer.fused_loss_widens;
     switch (op.part) {
       case CrossEntropy::Part::maximum:
-        return op.fused ? 0 : logits;  // fused: online with the sum
+        // Fused: online with the sum. Megatron-Core's own fusion writes and reads an fp32 copy of
+        // 16-bit logits first, twice their bytes.
+        return (op.fused ? (widens ? 5 : 0) : 1) * logits;
       case CrossEntropy::Part::sum:
-        return op.fused ? logits : 3 * logits;  // exp is written
+        // Vocabulary-parallel losses of Megatron-LM and nanotron: subtract 2, exp 2, sum 1, divide
+        // 2, of which the fusion joins the first two. torch's log_softmax: two reads, one write.
+        // Metrics: 16-bit logits become fp32 (1 + 2), and log_softmax again (6).
+        if (op.fused) return (widens ? 10 : 1 + 9 * trainer.loss_metrics) * logits;
+        return (trainer.loss_in_place ? 7 : 3) * logits;
       case CrossEntropy::Part::loss:
         return d(op.tokens) * 12;
       case CrossEntropy::Part::gradient:
-        return 2 * logits;
+        // torch: nll_loss writes its gradient, log_softmax reads that twice and its output once.
+        if (op.fused) return (widens ? 3 : 2) * logits;
+        return (trainer.loss_in_place ? 2 : 5) * logits;
     }
     return 0;
   }

@@ -56,6 +56,8 @@ struct Trainer {
   bool loss_in_place = true;  ///< the loss turns what it keeps of the logits into their gradient in
                               ///< place; false: log-probabilities and two fp32 gradients are
                               ///< tensors of their own (torch cross_entropy); fused: one gradient
+  /// Metrics of each micro-batch for which torch's cross_entropy goes over its logits once more.
+  int loss_metrics = 0;
   bool fused_loss_widens = false;  ///< the fused loss keeps its exponentials in fp32 beside the
                                    ///< logits (Megatron-LM's own); else it works in the logits
   bool loss_shifts_copy = false;   ///< in place, but in a copy of the fp32 logits from which their
