@@ -103,8 +103,8 @@ Result<std::vector<KernelConfig>> read_all() {
   shared.elementwise = stream(streams, "elementwise");
   shared.norm_forward = stream(streams, "norm_forward");
   shared.norm_backward = stream(streams, "norm_backward");
-  shared.norm_forward_eager = stream(streams, "norm_forward_eager");
-  shared.norm_backward_eager = stream(streams, "norm_backward_eager");
+  shared.norm_forward_compiled = stream(streams, "norm_forward_compiled");
+  shared.norm_backward_compiled = stream(streams, "norm_backward_compiled");
   shared.random_rows = stream(streams, "random_rows");
   MESHPLAN_CHECK(streams.finish());
   KernelConfig ampere, other;
@@ -131,8 +131,8 @@ Result<std::vector<KernelConfig>> read_all() {
     c.elementwise = shared.elementwise;
     c.norm_forward = shared.norm_forward;
     c.norm_backward = shared.norm_backward;
-    c.norm_forward_eager = shared.norm_forward_eager;
-    c.norm_backward_eager = shared.norm_backward_eager;
+    c.norm_forward_compiled = shared.norm_forward_compiled;
+    c.norm_backward_compiled = shared.norm_backward_compiled;
     c.random_rows = shared.random_rows;
     const AttentionKernelFacts flash2 =
         kernels[kernel[i] == "flash3" ? "flash2-hopper" : kernel[i]];

@@ -45,7 +45,7 @@ struct KernelConfig {
   double grouped_share = 1;
   double unaligned_slowdown = 1;
   std::array<AttentionKernelFacts, 4> attention_by;  ///< FlashKernel
-  Stream elementwise, norm_forward, norm_backward, norm_forward_eager, norm_backward_eager,
+  Stream elementwise, norm_forward, norm_backward, norm_forward_compiled, norm_backward_compiled,
       random_rows;
 
   /// The kernels and collectives of a GPU of this family come from libraries that no table

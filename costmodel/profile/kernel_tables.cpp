@@ -309,7 +309,7 @@ KernelEstimate KernelTables::norm(const Norm& op, DType type) const {
   const double bytes = size * ((forward ? 2 : 3) * rows * cols + 2 * cols) + statistics;
   const KernelConfig& c = data_->config;
   if (op.fused) return data_->stream(forward ? c.norm_forward : c.norm_backward, bytes);
-  return data_->stream(forward ? c.norm_forward_eager : c.norm_backward_eager, bytes);
+  return data_->stream(forward ? c.norm_forward_compiled : c.norm_backward_compiled, bytes);
 }
 
 std::vector<KernelTables::Check> KernelTables::leave_one_out() const {

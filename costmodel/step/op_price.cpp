@@ -217,9 +217,9 @@ OpPrice price(const Op& op, const PriceContext& context) {
       result.provenance = Provenance::datasheet;
       result.seconds = context.host_bytes_per_s > 0 ? bytes / context.host_bytes_per_s : 0;
     } else if (norm != nullptr && (one_kernel(*norm, context.trainer))) {
-      Norm fused = *norm;
-      fused.fused = true;
-      take(context.kernels.norm(fused, value));
+      Norm one = *norm;
+      one.fused = !context.trainer.compiled;
+      take(context.kernels.norm(one, value));
     } else if (bytes > 0) {
       const bool scattered =
           std::holds_alternative<Embedding>(op.body) || std::holds_alternative<Permute>(op.body);
