@@ -77,6 +77,8 @@ class BlockBuilder {
                 int64_t cols, bool per_head = false);
   /// The same values in another order.
   BufferId copy(const std::string& name, Module module, BufferId x);
+  /// y += b(a(x)) beside a product y of x (Hu et al. 2021), where adapters alone are trained.
+  void adapter(Module module, BufferId x, BufferId y);
   /// a + b; with dropout of the trainer on b, in one kernel where it fuses that.
   BufferId residual(const std::string& name, BufferId a, BufferId b);
   BufferId activation(const std::string& name, Module module, BufferId x, ActivationType type,

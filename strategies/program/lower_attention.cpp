@@ -86,6 +86,7 @@ BufferId lower_attention(BlockBuilder& builder, BufferId x, int64_t window) {
                           1, 0, false);
   }
   const BufferId qkv = builder.column("qkv", Module::qkv, x, w, b.weight, b.gradient);
+  builder.adapter(Module::qkv, x, qkv);
   const bool rotate = model.positions == Positions::rope;
   Heads split = split_heads(builder, {qkv}, heads, kv_heads, rotate);
   if (model.qk_norm) {

@@ -189,14 +189,17 @@ class CaseReader {
     std::string words;
     for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"})
       words += lower_case(row.text(column)) + "\n";
+    int64_t sees = 0;
     for (const Statement& said : mapping_.statements()) {
       if (words.find(said.contains) == std::string::npos) continue;
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);
       t.ep_sends_once = said.ep_sends_once.value_or(t.ep_sends_once);
+      sees = said.sees_tokens.value_or(sees);
       out.chosen.push_back(said.says);
     }
+    if (sees > 0 && out.model.window == 0 && out.model.sublayers == 0) out.model.window = sees;
   }
 
   Status ask(QuestionRow& row, Question& out) {

@@ -68,6 +68,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
                              std::pair{&next.overlap_ep, "overlap_ep"},
                              std::pair{&next.ep_sends_once, "ep_sends_once"}})
       if (entry.has(key)) *into = entry.boolean(key);
+    if (entry.has("sees_tokens")) next.sees_tokens = entry.integer("sees_tokens");
     MESHPLAN_CHECK(entry.finish());
     out.statements_.push_back(std::move(next));
   }

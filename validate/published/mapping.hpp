@@ -33,6 +33,8 @@ struct Statement {
   std::string contains;  ///< lower case
   std::string says;
   std::optional<bool> adapters_only, overlap_ep, ep_sends_once;  ///< see Trainer
+  std::optional<int64_t> sees_tokens;  ///< most tokens that one attends to: several documents share
+                                       ///< a sequence; 0: all before it
 };
 
 class Mapping {

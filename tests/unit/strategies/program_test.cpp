@@ -209,6 +209,25 @@ TEST_CASE("frozen weights of fp8 adapters take a byte each") {
   CHECK(memory_of(c.layer()).parameters == n);
 }
 
+TEST_CASE("an adapter of q, k and v: two thin products and a sum, three products backward") {
+  Case c;
+  c.trainer.adapters_only = true;
+  const Block with = c.layer();
+  c.trainer.adapters_only = false;
+  const Block without = c.layer();
+  const auto thin = [](const std::vector<Op>& ops) {
+    return std::count_if(ops.begin(), ops.end(), [](const Op& op) {
+      const auto* gemm = std::get_if<Gemm>(&op.body);
+      return gemm != nullptr && std::min({gemm->m, gemm->n, gemm->k}) == 32;
+    });
+  };
+  CHECK(with.ops(Phase::forward).size() == without.ops(Phase::forward).size() + 3);
+  CHECK(thin(with.ops(Phase::forward)) == 2);
+  CHECK(thin(without.ops(Phase::forward)) == 0);
+  // Beside the adapter's own three, each of the layer's four weight gradients is a thin slice.
+  CHECK(thin(with.ops(Phase::backward)) == 3 + 4);
+}
+
 TEST_CASE("offload of a fully sharded model: weights, gradients and states lie on the host") {
   Case c;
   c.plan.zero = 3;

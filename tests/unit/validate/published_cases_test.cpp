@@ -89,6 +89,18 @@ TEST_CASE("a row that leaves sharding open shards before it recomputes more", "[
   CHECK(c.question->levels[1][0].zero == 0);
 }
 
+TEST_CASE("words of a row: fine-tuning packs short documents, MLPerf's fill", "[published]") {
+  const auto window = [](const char* detail) {
+    const Case c = one(with(kLlama, {{"source_detail", detail}}));
+    REQUIRE(c.question);
+    return std::pair{c.question->model.window, c.question->adapters_only};
+  };
+  CHECK(window("pre-training") == std::pair<int64_t, bool>{0, false});
+  CHECK(window("llama3/finetuning/README: SFT") == std::pair<int64_t, bool>{256, false});
+  CHECK(window("table of LoRA") == std::pair<int64_t, bool>{256, true});
+  CHECK(window("training_results_v4.0: llama2_70b_lora") == std::pair<int64_t, bool>{0, true});
+}
+
 TEST_CASE("selective recompute of what is not stated: more until it fits", "[published]") {
   Case c = one(with(kLlama, {{"recompute", "selective"}}));
   REQUIRE(c.question->levels.size() == 3);
