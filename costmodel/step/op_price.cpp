@@ -73,7 +73,7 @@ struct Traffic {
         // 2, of which the fusion joins the first two. torch's log_softmax: two reads, one write.
         // Metrics: 16-bit logits become fp32 (1 + 2), and log_softmax again (6).
         if (op.fused) return (widens ? 10 : 1 + 9 * trainer.loss_metrics) * logits;
-        return (trainer.loss_in_place ? 7 : 3) * logits;
+        return (trainer.loss_shifts_copy ? 7 : 3) * logits;
       case CrossEntropy::Part::loss:
         return d(op.tokens) * 12;
       case CrossEntropy::Part::gradient:

@@ -124,6 +124,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("product of q, k and v kept", "qkv_product_kept", t.qkv_product_kept);
   s.flag("fused cross-entropy", "fused_cross_entropy", t.fused_cross_entropy);
   s.flag("fused cross-entropy in fp32", "fused_loss_widens", t.fused_loss_widens);
+  s.whole("metrics over the logits", "loss_metrics", t.loss_metrics);
   s.flag("loss in place", "loss_in_place", t.loss_in_place);
   s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
   s.flag("compiled element-wise chains", "compiled", t.compiled);

@@ -154,8 +154,12 @@ class StateLayout {
     const DType value = context_.value();
     if (plan().zero >= 1) {
       // Weights that are kept whole need only what was trained.
+      const bool quantised = context_.trainer.quantised_weights_gathered &&
+                             is_quantised(plan().compute) && block_.name != "embedding" &&
+                             block_.name != "head";
       collective(Phase::gather, CollectiveOp::all_gather, flat.shard, flat.weight_shard,
-                 flat.weight, plan().zero >= 3 ? flat.elements : trained(flat.elements), value);
+                 flat.weight, plan().zero >= 3 ? flat.elements : trained(flat.elements),
+                 quantised ? DType::fp8 : value);
     }
     if (flat.partial_elements > 0) {
       const BufferId part = add("gradients.partial", BufferClass::gradient,

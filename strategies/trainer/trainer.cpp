@@ -82,6 +82,8 @@ Status read_formats(MapReader map, Trainer& t) {
   }
   t.dynamic_scaling = map.boolean("dynamic_scaling", t.dynamic_scaling);
   t.quantised_weights_kept = map.boolean("quantised_weights_kept", t.quantised_weights_kept);
+  t.quantised_weights_gathered =
+      map.boolean("quantised_weights_gathered", t.quantised_weights_gathered);
   if (map.has("gradient")) t.gradient_bf16 = t.gradient = format(map, "gradient", t.gradient);
   t.gradient_bf16 = format(map, "gradient_bf16", t.gradient_bf16);
   t.bf16_states_sharded = map.boolean("bf16_states_sharded", t.bf16_states_sharded);

@@ -81,9 +81,10 @@ struct Trainer {
   std::vector<DType> compute = {DType::bf16, DType::fp16};  ///< what products may be done in
   bool dynamic_scaling = true;  ///< fp8, fp4: the largest value is found before the cast; else from
                                 ///< earlier steps, in the same pass (delayed scaling)
-  bool quantised_weights_kept = false;  ///< cast once a step; else in every micro-batch
-  DType gradient = DType::fp32;         ///< what weight gradients are accumulated in
-  DType gradient_bf16 = DType::fp32;    ///< the same where products are in bf16
+  bool quantised_weights_kept = false;      ///< cast once a step; else in every micro-batch
+  bool quantised_weights_gathered = false;  ///< data-parallel gathers move a layer's 8-bit weights
+  DType gradient = DType::fp32;             ///< what weight gradients are accumulated in
+  DType gradient_bf16 = DType::fp32;        ///< the same where products are in bf16
   bool bf16_states_sharded = false;  ///< optimizer states of bf16 weights are always sharded over
                                      ///< the data-parallel ranks (DeepSpeed's BF16_Optimizer)
   bool bf16_gradients_if_sharded = false;  ///< those optimizers accumulate bf16 gradients in bf16

@@ -13,6 +13,13 @@ for key in '"schema": "meshplan.published/1"' '"cases"' '"id"' '"source"' '"tier
   '"order_regret"' '"memory_mean"' '"ran_called_feasible"' '"oom_called_infeasible"' '"by_source"'; do
   out_has "$key"
 done
+# A step that would need more than the GPU's peak is named.
+{ head -1 "$root/validate/published/runs.csv"; grep -E '^x-00(87|90),' "$root/validate/published/runs.csv"; } >"$work/fast.csv"
+run 0 validate published "$work/fast.csv"
+out_has "measured faster than the GPU's peak"
+out_has "x-0090, counted above as it stands"
+out_lacks "x-0087, counted"
+run 0 validate published "$table" --json --csv "$work/cases.csv" --html "$work/page.html"
 [ "$(wc -l <"$work/cases.csv")" -ge 40 ] || problem "fewer lines in the CSV than rows"
 grep -q '</html>' "$work/page.html" || problem "the page is not whole"
 ! grep -qE 'https?://[^ ]*\.js' "$work/page.html" || problem "the page needs the network"

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <string_view>
 #include <utility>
@@ -15,6 +16,14 @@
 
 namespace meshplan {
 namespace {
+
+/// Does a word of `words` start so? "exploration" does not say "lora".
+bool says(const std::string& words, const std::string& start) {
+  const auto letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  for (size_t at = words.find(start); at != std::string::npos; at = words.find(start, at + 1))
+    if (at == 0 || !letter(words[at - 1])) return true;
+  return false;
+}
 
 /// Trainers and clusters are read once for all rows that name them.
 class Caches {
@@ -191,7 +200,7 @@ class CaseReader {
       words += lower_case(row.text(column)) + "\n";
     int64_t sees = 0;
     for (const Statement& said : mapping_.statements()) {
-      if (words.find(said.contains) == std::string::npos) continue;
+      if (!says(words, said.word)) continue;
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);

@@ -30,7 +30,7 @@ struct TrainerDefaults {
 
 /// What a word in a row's id, source, model or framework says of a run.
 struct Statement {
-  std::string contains;  ///< lower case
+  std::string word;  ///< how it starts, lower case
   std::string says;
   std::optional<bool> adapters_only, overlap_ep, ep_sends_once;  ///< see Trainer
   std::optional<int64_t> sees_tokens;  ///< most tokens that one attends to: several documents share

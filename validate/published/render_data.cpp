@@ -40,6 +40,7 @@ Json case_json(const PublishedCase& c, const ScoredRow& row) {
   out["measured_step_s"] = number(row.measured_step_s);
   out["predicted_step_s"] = number(row.predicted_step_s);
   out["error"] = number(error_of(row));
+  out["measured_share_of_peak"] = number(measured_share_of_peak(c));
   out["measured_memory_bytes"] = number(row.measured_bytes);
   out["predicted_memory_bytes"] = number(row.predicted_bytes);
   out["outcome"] = row.ran ? "ran" : "oom";

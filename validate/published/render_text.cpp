@@ -41,6 +41,11 @@ std::string headline(const PublishedReport& report) {
        "mean over sources");
   line("rows refused", fmt::format("{}", s.refused),
        fmt::format("{} of them state too little", s.states_too_little));
+  for (const PublishedCase& one : report.cases) {
+    if (const auto share = measured_share_of_peak(one); share.value_or(0) > 1)
+      line("measured faster than the GPU's peak", percent(*share, 0),
+           one.question.id + ", counted above as it stands");
+  }
   return out;
 }
 

@@ -112,6 +112,15 @@ std::vector<Breakdown> break_down_all(const PublishedReport& report) {
 
 }  // namespace
 
+std::optional<double> measured_share_of_peak(const PublishedCase& one) {
+  const auto& measured = one.question.measured.step_s;
+  if (!one.prediction || !measured || *measured <= 0) return std::nullopt;
+  if (one.question.question && one.question.question->adapters_only) return std::nullopt;
+  const StepEstimate& estimate = one.prediction->estimate;
+  if (estimate.mfu <= 0) return std::nullopt;
+  return estimate.mfu * estimate.step_s / *measured;
+}
+
 ScoredRow scored(const PublishedCase& one) {
   const Case& c = one.question;
   ScoredRow row;

@@ -60,6 +60,9 @@ Result<PublishedReport> validate_published(const std::string& path,
 Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& table,
                                   const Predictor& predictor);
 ScoredRow scored(const PublishedCase& one);
+/// Model FLOPs over the GPU's dense peak that the measured step would mean. Above 1 something of
+/// the row is not as it says; no value: no prediction, no measured step, or frozen weights.
+std::optional<double> measured_share_of_peak(const PublishedCase& one);
 /// What the cost model reads: the bands of this report. Error (check): of too few sources.
 Result<EstimateBands> bands_of(const PublishedReport& report);
 

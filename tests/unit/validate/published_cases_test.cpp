@@ -95,6 +95,7 @@ TEST_CASE("words of a row: fine-tuning packs short documents, MLPerf's fill", "[
     REQUIRE(c.question);
     return std::pair{c.question->model.window, c.question->adapters_only};
   };
+  CHECK(window("an exploration") == std::pair<int64_t, bool>{0, false});
   CHECK(window("pre-training") == std::pair<int64_t, bool>{0, false});
   CHECK(window("llama3/finetuning/README: SFT") == std::pair<int64_t, bool>{256, false});
   CHECK(window("table of LoRA") == std::pair<int64_t, bool>{256, true});
