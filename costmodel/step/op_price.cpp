@@ -86,7 +86,8 @@ struct Traffic {
   double operator()(const Route& op) const { return d(op.tokens) * d(op.experts) * 4 * 6; }
   double operator()(const Permute& op) const { return 2 * d(op.rows) * d(op.hidden) * e; }
   double operator()(const GradientNorm& op) const {
-    return d(op.elements) * static_cast<double>(bytes_of(op.dtype));
+    return d(op.elements) * static_cast<double>(bytes_of(op.dtype)) *
+           (trainer.gradients_always_scaled ? 3 : 1);
   }
   double operator()(const OptimizerStep& op) const {
     // One multiplication a kernel: 20 passes over arrays of the weights' size

@@ -55,6 +55,7 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.qkv_product_kept = map.boolean("qkv_product_kept", t.qkv_product_kept);
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
   t.fused_loss_widens = map.boolean("fused_loss_widens", t.fused_loss_widens);
+  t.gradients_always_scaled = map.boolean("gradients_always_scaled", t.gradients_always_scaled);
   t.loss_metrics = static_cast<int>(map.integer("loss_metrics", t.loss_metrics));
   t.loss_in_place = map.boolean("loss_in_place", t.loss_in_place);
   t.loss_shifts_copy = map.boolean("loss_shifts_copy", t.loss_shifts_copy);

@@ -56,6 +56,8 @@ struct Trainer {
   bool loss_in_place = true;  ///< the loss turns what it keeps of the logits into their gradient in
                               ///< place; false: log-probabilities and two fp32 gradients are
                               ///< tensors of their own (torch cross_entropy); fused: one gradient
+  /// Clipping multiplies the gradients in every step; else only where the norm is above its limit.
+  bool gradients_always_scaled = false;
   /// Metrics of each micro-batch for which torch's cross_entropy goes over its logits once more.
   int loss_metrics = 0;
   bool fused_loss_widens = false;  ///< the fused loss keeps its exponentials in fp32 beside the

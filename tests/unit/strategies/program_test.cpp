@@ -228,6 +228,26 @@ TEST_CASE("an adapter of q, k and v: two thin products and a sum, three products
   CHECK(thin(with.ops(Phase::backward)) == 3 + 4);
 }
 
+TEST_CASE("8-bit weights are gathered as such where the trainer does so") {
+  Case c;
+  c.plan.zero = 1;
+  c.plan.dp_shard = 4;
+  c.batch.global_sequences = 4;
+  const auto gathered = [&](DType compute, bool quantised) {
+    c.plan.compute = compute;
+    c.trainer.quantised_weights_gathered = quantised;
+    int64_t bytes = 0;
+    const Block layer = c.layer();
+    for (const Op& op : layer.ops(Phase::gather))
+      if (const auto* sent = std::get_if<Collective>(&op.body)) bytes += sent->bytes;
+    return bytes;
+  };
+  const int64_t bf16 = gathered(DType::bf16, true);
+  CHECK(bf16 >= 2 * parameters_of_layer(c.model, LayerKind::dense));
+  CHECK(gathered(DType::fp8, false) == bf16);
+  CHECK(2 * gathered(DType::fp8, true) == bf16);
+}
+
 TEST_CASE("offload of a fully sharded model: weights, gradients and states lie on the host") {
   Case c;
   c.plan.zero = 3;
