@@ -12,6 +12,8 @@ const char* id_of(HostClass host) {
   switch (host) {
     case HostClass::eager:
       return "eager";
+    case HostClass::torch:
+      return "torch";
     case HostClass::compiled:
       return "compiled";
     case HostClass::graph:
@@ -35,7 +37,7 @@ Result<HostCosts> load_host_costs(HostClass host, const std::string& gpu_family)
   }
   in.text("cpus_source");
   for (MapReader& map : in.maps("classes")) {
-    const std::string id = map.choice("id", {"eager", "compiled", "graph", "native"});
+    const std::string id = map.choice("id", {"eager", "torch", "compiled", "graph", "native"});
     const HostCosts costs = {map.positive("kernel_us") * 1e-6, map.positive("collective_us") * 1e-6,
                              map.positive("sync_us") * 1e-6};
     map.text("source");

@@ -11,7 +11,7 @@ Result<std::shared_ptr<const Calibration>> CalibrationCache::get(const Gpu& gpu)
   if (found != by_gpu_.end()) return found->second;
   MESHPLAN_TRY(KernelTables kernels, KernelTables::load(gpu));
   MESHPLAN_TRY(CollectiveModel collectives, CollectiveModel::load(gpu));
-  std::array<HostCosts, 4> hosts;
+  std::array<HostCosts, 5> hosts;
   for (size_t i = 0; i < hosts.size(); ++i) {
     MESHPLAN_TRY(hosts[i], load_host_costs(static_cast<HostClass>(i), gpu.family));
   }

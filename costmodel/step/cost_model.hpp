@@ -45,7 +45,7 @@ struct PlanLinks {
 struct Calibration {
   KernelTables kernels;
   CollectiveModel collectives;
-  std::array<HostCosts, 4> hosts;  ///< by HostClass
+  std::array<HostCosts, 5> hosts;  ///< by HostClass
   std::shared_ptr<const EstimateBands> bands;
 };
 

@@ -117,7 +117,7 @@ Status read_overlap(MapReader map, Trainer& t) {
 }
 
 Status read_host(MapReader map, Trainer& t) {
-  t.host = word_of(map, "class", {"eager", "compiled", "graph", "native"}, t.host);
+  t.host = word_of(map, "class", {"eager", "torch", "compiled", "graph", "native"}, t.host);
   t.sync_points_per_step =
       static_cast<int>(map.integer("sync_points_per_step", t.sync_points_per_step));
   return map.finish();

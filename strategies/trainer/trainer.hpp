@@ -24,7 +24,8 @@ enum class OptimizerKernel { eager, foreach_, fused };
 /// What a run of the trainer prints as its memory: live tensors, what the caching allocator holds,
 /// or all that the device reports as used.
 enum class MemoryReport { allocated, reserved, device };
-enum class HostClass { eager, compiled, graph, native };  ///< who issues the kernels, see host.yaml
+/// Who issues the kernels, see host.yaml.
+enum class HostClass { eager, torch, compiled, graph, native };
 /// none: exposed; bulk: input- or weight-gradient product beside the collective; ring: collective
 /// in chunks beside the product that makes or needs it.
 enum class TpOverlap { none, bulk, ring };

@@ -20,7 +20,7 @@ above() {
       n = split(f[1], f, / +/)
       if (f[n] + 0 < share) print line
     }
-    /^step time, mean over sources \(gold\)/ { check($0, 8.3) }
+    /^step time, mean over sources \(gold\)/ { check($0, 8.2) }
     /^  median/ && !seen { seen = 1; check($0, 5.1) }
     /^  MosaicML llm-foundry MPT/ && !a++ { check($0, 4.0) }
     /^  vTrain, one node/ || /^  vTrain \(MICRO/ && !b++ { check($0, 7.5) }

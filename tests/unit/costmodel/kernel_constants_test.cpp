@@ -5,8 +5,8 @@
 namespace meshplan {
 
 TEST_CASE("Every host class has costs, and a graph is cheaper than eager", "[kernels]") {
-  for (const HostClass host :
-       {HostClass::eager, HostClass::compiled, HostClass::graph, HostClass::native})
+  for (const HostClass host : {HostClass::eager, HostClass::torch, HostClass::compiled,
+                               HostClass::graph, HostClass::native})
     REQUIRE(load_host_costs(host, "hopper").ok());
   const auto eager = load_host_costs(HostClass::eager, "ampere");
   CHECK(eager->kernel_s == Approx(50e-6));
