@@ -124,6 +124,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("product of q, k and v kept", "qkv_product_kept", t.qkv_product_kept);
   s.flag("fused cross-entropy", "fused_cross_entropy", t.fused_cross_entropy);
   s.flag("fused cross-entropy in fp32", "fused_loss_widens", t.fused_loss_widens);
+  s.flag("gradients scaled in every step", "gradients_always_scaled", t.gradients_always_scaled);
   s.whole("metrics over the logits", "loss_metrics", t.loss_metrics);
   s.flag("loss in place", "loss_in_place", t.loss_in_place);
   s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
@@ -221,6 +222,8 @@ Sheet facts_of(const Trainer& t) {
   list(s, "products in", "compute_formats", formats);
   s.word("gradients kept in", "gradient_format", meshplan::name_of(t.gradient));
   s.word("gradients reduced in", "reduce_format", meshplan::name_of(t.reduce));
+  s.flag("8-bit weights kept", "quantised_weights_kept", t.quantised_weights_kept);
+  s.flag("8-bit weights gathered", "quantised_weights_gathered", t.quantised_weights_gathered);
   s.flag("fp32 master weights", "master_weights", t.master_weights);
   s.word("optimizer moments in", "optimizer_moment_format", meshplan::name_of(t.optimizer_moment));
   s.word("loss computed in", "logits_format", meshplan::name_of(t.logits));
