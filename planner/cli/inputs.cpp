@@ -55,6 +55,7 @@ Status read_precision(const InputFlags& flags, report::Question& q) {
   }
   if (q.cluster.gpu.peak_flops_per_s(q.compute) > 0) return Done{};
   std::vector<std::string_view> names;
+  names.reserve(formats.size());
   for (const DType type : formats) names.push_back(name_of(type));
   const bool stated = !flags.precision.empty();
   return Diagnostic{.kind = stated ? ErrorKind::usage : ErrorKind::input,

@@ -66,15 +66,15 @@ Weight BlockBuilder::parameter(const std::string& name, std::vector<Piece> piece
 
 void BlockBuilder::tie_last_parameter() { block_.parameters.back().tied = true; }
 
-void BlockBuilder::forward(Body body, Module module, std::vector<BufferId> in,
+void BlockBuilder::forward(const Body& body, Module module, std::vector<BufferId> in,
                            std::vector<BufferId> out) {
-  block_.ops(Phase::forward).push_back({std::move(body), module, std::move(in), std::move(out)});
+  block_.ops(Phase::forward).push_back({body, module, std::move(in), std::move(out)});
 }
 
-void BlockBuilder::backward(Body body, Module module, std::vector<BufferId> in,
+void BlockBuilder::backward(const Body& body, Module module, std::vector<BufferId> in,
                             std::vector<BufferId> out) {
   if (held_ >= 0) in.push_back(std::exchange(held_, -1));
-  block_.ops(Phase::backward).push_back({std::move(body), module, std::move(in), std::move(out)});
+  block_.ops(Phase::backward).push_back({body, module, std::move(in), std::move(out)});
 }
 
 bool BlockBuilder::keeps_alternate_products() const {

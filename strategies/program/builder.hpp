@@ -88,10 +88,12 @@ class BlockBuilder {
                     Group group, BufferId x, int64_t rows, int64_t copies = 1, double reach = 1);
 
   /// Operation of the forward pass, and the rule of its backward pass.
-  void forward(Body body, Module module, std::vector<BufferId> in, std::vector<BufferId> out);
+  void forward(const Body& body, Module module, std::vector<BufferId> in,
+               std::vector<BufferId> out);
   void on_backward(Module module, std::function<void()> rule);
   /// Operation of the backward pass (from within a rule).
-  void backward(Body body, Module module, std::vector<BufferId> in, std::vector<BufferId> out);
+  void backward(const Body& body, Module module, std::vector<BufferId> in,
+                std::vector<BufferId> out);
   void weight_gradient(Module module, const Gemm& gemm, BufferId dy, BufferId x, const Weight& w);
 
   /// The plan's selective recompute keeps every second product's result of a block.

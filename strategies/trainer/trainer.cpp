@@ -162,6 +162,7 @@ void check_words(MapReader& map, const std::string& key, const std::vector<std::
 Status read_plans(MapReader map, Trainer& t) {
   if (map.has("schedules")) t.schedules = map.texts("schedules");
   std::vector<std::string> kinds;
+  kinds.reserve(kScheduleKinds);
   for (int i = 0; i < kScheduleKinds; ++i)
     kinds.emplace_back(name_of(static_cast<ScheduleKind>(i)));
   check_words(map, "schedules", t.schedules, kinds);
