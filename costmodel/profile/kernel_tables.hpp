@@ -47,6 +47,7 @@ class KernelTables {
   KernelEstimate memory_bound(double bytes) const;
   /// Rows gathered or scattered by index: embedding, permutation of tokens.
   KernelEstimate random_rows(double bytes) const;
+  /// In one kernel: cuDNN's if op.fused, else what torch.compile makes.
   KernelEstimate norm(const Norm& op, DType type) const;
 
   const Gpu& gpu() const;

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 #include <vector>
 
@@ -18,9 +19,10 @@ namespace {
 
 constexpr int64_t kDefaultTokens = int64_t{4} << 20;
 constexpr int64_t kDefaultSequence = 8192;
+constexpr std::array kFormats = {DType::bf16, DType::fp16, DType::fp8, DType::fp32};
 
 Result<DType> format_from(const std::string& text) {
-  for (const DType type : {DType::bf16, DType::fp16, DType::fp8, DType::fp32})
+  for (const DType type : kFormats)
     if (text == name_of(type)) return type;
   return Diagnostic{.kind = ErrorKind::usage,
                     .message = "there is no such number format",
@@ -32,7 +34,7 @@ Result<DType> format_from(const std::string& text) {
 /// Formats of products that the trainer offers and the GPU has.
 std::vector<DType> formats_of(const report::Question& q) {
   std::vector<DType> out;
-  for (const DType type : {DType::bf16, DType::fp16, DType::fp8, DType::fp32}) {
+  for (const DType type : kFormats) {
     const auto& offered = q.trainer.compute;
     if ((offered.empty() || std::find(offered.begin(), offered.end(), type) != offered.end()) &&
         q.cluster.gpu.peak_flops_per_s(type) > 0)

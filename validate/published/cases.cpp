@@ -199,16 +199,26 @@ class CaseReader {
     for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"})
       words += lower_case(row.text(column)) + "\n";
     int64_t sees = 0;
+    std::string packed;
     for (const Statement& said : mapping_.statements()) {
-      if (!says(words, said.word)) continue;
+      if (std::none_of(said.words.begin(), said.words.end(),
+                       [&](const std::string& word) { return says(words, word); }))
+        continue;
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);
       t.ep_sends_once = said.ep_sends_once.value_or(t.ep_sends_once);
-      sees = said.sees_tokens.value_or(sees);
-      out.chosen.push_back(said.says);
+      if (said.sees_tokens) {
+        sees = *said.sees_tokens;
+        packed = said.says;
+      } else {
+        out.chosen.push_back(said.says);
+      }
     }
-    if (sees > 0 && out.model.window == 0 && out.model.sublayers == 0) out.model.window = sees;
+    if (sees > 0 && out.model.window == 0 && out.model.sublayers == 0) {
+      out.model.window = sees;
+      out.chosen.push_back(packed);
+    }
   }
 
   Status ask(QuestionRow& row, Question& out) {

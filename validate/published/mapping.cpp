@@ -62,7 +62,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
   }
   for (MapReader& entry : file.maps("statements")) {
     Statement next;
-    next.word = entry.text("word");
+    next.words = entry.texts("words");
     next.says = entry.text("says");
     for (auto [into, key] : {std::pair{&next.adapters_only, "adapters_only"},
                              std::pair{&next.overlap_ep, "overlap_ep"},

@@ -28,9 +28,9 @@ struct TrainerDefaults {
   std::string flops;  ///< how its TFLOP/s count where a row does not say; empty: full square
 };
 
-/// What a word in a row's id, source, model or framework says of a run.
+/// What any of some words in a row's id, source, model or framework says of a run.
 struct Statement {
-  std::string word;  ///< how it starts, lower case
+  std::vector<std::string> words;  ///< how they start, lower case
   std::string says;
   std::optional<bool> adapters_only, overlap_ep, ep_sends_once;  ///< see Trainer
   std::optional<int64_t> sees_tokens;  ///< most tokens that one attends to: several documents share

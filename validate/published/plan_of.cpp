@@ -176,21 +176,21 @@ Result<std::vector<int>> experts_of(const QuestionRow& row, const std::optional<
 
 Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& question,
                   Plan& plan) {
+  const Gpu& gpu = question.cluster->gpu;
+  const DType half = gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
   std::string text = row.text("precision");
   if (text.empty() && !defaults.precision.empty()) {
     text = defaults.precision;
     question.chosen.push_back(fmt::format("precision: not stated; {}", text));
   }
   if (text.empty()) {
-    plan.compute = question.cluster->gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
+    plan.compute = half;
     plan.gradient = gradient_of(question.trainer, plan.compute);
     question.chosen.push_back(fmt::format("precision: not stated; {}", name_of(plan.compute)));
     return Done{};
   }
   MESHPLAN_TRY(plan.compute, precision_words(text));
-  const Gpu& gpu = question.cluster->gpu;
   if (gpu.peak_flops_per_s(plan.compute) <= 0) {
-    const DType half = gpu.bf16_flops_per_s > 0 ? DType::bf16 : DType::fp16;
     const DType run = plan.compute == DType::tf32 ? DType::fp32 : half;
     question.chosen.push_back(fmt::format("precision: {} has no {} products; {}", gpu.id,
                                           name_of(plan.compute), name_of(run)));
