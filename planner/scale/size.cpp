@@ -36,7 +36,9 @@ Result<SizeAnswer> size_for(const SizeQuestion& question, const ScaleInputs& inp
     if (!end) continue;
     for (int64_t eighth = 9; eighth < 16; ++eighth) {
       const int64_t gpus = *end / 2 * eighth / 8;
-      if (*end / 2 * eighth % 8 == 0 && (gpus % node == 0 || gpus < node)) between.insert(gpus);
+      // Where one GPU is enough, nothing lies below it: half of it counts as 0.
+      if (gpus > 0 && *end / 2 * eighth % 8 == 0 && (gpus % node == 0 || gpus < node))
+        between.insert(gpus);
     }
   }
   for (const int64_t gpus : between) {

@@ -148,6 +148,24 @@ TEST_CASE("the smallest cluster meets the target and the next smaller one does n
     if (answer->tried[i].best) CHECK(answer->tried[i].best->train_s > target);
 }
 
+TEST_CASE("where one GPU is enough, nothing smaller is tried") {
+  const auto inputs = load_scale_inputs();
+  SearchMemory memory;
+  SizeQuestion q{{llama_of_size(1e9), *find_cluster("H100"), Batch{2048, 256}, *default_trainer()}};
+  q.days = 30;
+  q.batch_of = [](int64_t, int64_t gpus) {
+    CHECK(gpus >= 1);
+    return int64_t{256};
+  };
+  ScaleInputs tokens = *inputs;
+  tokens.tokens = 1e10;
+  const auto answer = size_for(q, tokens, memory);
+  REQUIRE(answer.ok());
+  REQUIRE(answer->chosen.has_value());
+  CHECK(answer->tried.front().gpus == 1);
+  CHECK(*answer->chosen == 0);
+}
+
 TEST_CASE("a plot in letters") {
   const std::string out =
       report::plot("title", {{'*', "best", {{8, 100}, {16, 50}, {32, 25}}}}, 60, 9);
