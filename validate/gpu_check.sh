@@ -46,6 +46,8 @@ tool() { if [ -x "$build/$1" ]; then echo "$build/$1"; else echo "$build/tests/$
 if [ "$stage" = pack ]; then
   target=$root/build/gpu
   [ "$build" != "$target" ] || build=$root/build/release
+  grep -qs 'MESHPLAN_HAS_CUDNN:INTERNAL=ON' "$build/CMakeCache.txt" ||
+    { echo "error: $build has no cuDNN; examples/install_gpu.sh, then configure and build again" >&2; exit 6; }
   rm -rf "$target"
   mkdir -p "$target/lib"
   for program in meshplan gpu_kernels gpu_rates gpu_suite gpu_graph; do
@@ -61,11 +63,13 @@ if [ "$stage" = pack ]; then
   exit
 fi
 
-export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
+# Libraries carried here are for our programs alone: PyTorch and the compilers have newer ones.
+system_libraries=${LD_LIBRARY_PATH:-}
+python=(env "LD_LIBRARY_PATH=$system_libraries" "${MESHPLAN_PYTHON:-python3}")
+export LD_LIBRARY_PATH=$system_libraries
 [ ! -d "$build/lib" ] || LD_LIBRARY_PATH=$build/lib:$LD_LIBRARY_PATH
-python=${MESHPLAN_PYTHON:-python3}
 # cuBLAS, cuDNN and NCCL as PyTorch's packages bring them, where the system has none
-while read -r folder; do LD_LIBRARY_PATH+=:$folder; done < <("$python" - <<'PY'
+while read -r folder; do LD_LIBRARY_PATH+=:$folder; done < <("${python[@]}" - <<'PY'
 import glob, sysconfig
 print("\n".join(sorted(glob.glob(sysconfig.get_paths()["purelib"] + "/nvidia/*/lib"))))
 PY
@@ -89,7 +93,7 @@ keep() {
   [ ! -s "$out/$name.json" ] || return 0
   "$@" >"$out/$name.part" 2>"$out/$name.err" || code=$?
   if [ $code = 3 ]; then
-    "$python" -c 'import json,sys; print(json.dumps({"outcome": "does not fit", "message": sys.stdin.read()}))' \
+    "${python[@]}" -c 'import json,sys; print(json.dumps({"outcome": "does not fit", "message": sys.stdin.read()}))' \
       <"$out/$name.err" >"$out/$name.json"
     rm -f "$out/$name.part" "$out/$name.err"
     return 0
@@ -152,7 +156,7 @@ JSON
     [ $model != llama3-8b ] || { recompute=selective states=bf16; }
     keep "$model" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --seq 8192 --global-batch 4 \
       --micro-batch 1 --recompute $recompute --steps 8 --device cuda --json
-    "$python" - "$root/strategies/data/models/$model.yaml" >"$out/$model.config" <<'PY'
+    "${python[@]}" - "$root/strategies/data/models/$model.yaml" >"$out/$model.config" <<'PY'
 import json, re, sys
 config = {}
 for line in open(sys.argv[1]):  # the keys of config.json stand under `config:`, one a line
@@ -163,7 +167,7 @@ for line in open(sys.argv[1]):  # the keys of config.json stand under `config:`,
             float(value) if re.fullmatch(r"[-+.\deE]+", value) and not value.isdigit() else int(value) if value.isdigit() else value)
 print(json.dumps(config))
 PY
-    keep "$model-torch" "$python" "$root/validate/bench/torch_gpu.py" train "$out/$model.config" --seq 8192 --micro-batch 1 \
+    keep "$model-torch" "${python[@]}" "$root/validate/bench/torch_gpu.py" train "$out/$model.config" --seq 8192 --micro-batch 1 \
       --micro-batches 4 --recompute $recompute --states $states
   done
   ;;
@@ -179,7 +183,7 @@ PY
   ;;
 6)
   keep rates "$(tool gpu_rates)"
-  keep shares "$python" "$root/validate/bench/torch_gpu.py" rates "$out/rates.json"
+  keep shares "${python[@]}" "$root/validate/bench/torch_gpu.py" rates "$out/rates.json"
   ;;
 7)
   keep parity "$(tool gpu_graph)"
@@ -195,8 +199,10 @@ PY
     local name=$1 nodes=$2 edges=$3 relations=$4
     shift 4
     [ -s "$graphs/$name.yaml" ] && return
-    awk -v n="$nodes" -v e="$edges" -v r="$relations" 'BEGIN { srand(7); for (i = 0; i < e; ++i) { x = int(rand() * n)
-      printf "n%d\tr%d\tn%d\n", x, int(rand() * r), x - x % 20 + int(rand() * 20) } }' >"$graphs/$name.tsv"
+    # Lehmer's generator, exact in doubles: the same edges by every awk
+    awk -v n="$nodes" -v e="$edges" -v r="$relations" 'function below(m) { s = s * 16807 % 2147483647; return int(s / 2147483647 * m) }
+      BEGIN { s = 7; for (i = 0; i < e; ++i) { x = below(n); r0 = below(r)
+        printf "n%d\tr%d\tn%d\n", x, r0, x - x % 20 + below(20) } }' >"$graphs/$name.tsv"
     head -2000 "$graphs/$name.tsv" >"$graphs/$name-test.tsv"
     printf '%s\n' "entities: {node: {}}" "relations: [{name: all, lhs: node, rhs: node, operator: complex_diagonal}]" \
       "dynamic_relations: true" "data: {train: [$name.tsv], test: [$name-test.tsv]}" "comparator: dot" "loss: softmax" "learning_rate: 0.1" \
@@ -221,5 +227,5 @@ PY
   ;;
 esac
 rm -f "$out"/*.part
-"$python" "$root/validate/gpu_summary.py" "$results" | tee "$results/summary.json"
+"${python[@]}" "$root/validate/gpu_summary.py" "$results" | tee "$results/summary.json"
 [ $failed = 0 ] || exit 5

@@ -67,6 +67,26 @@ Status read_precision(const InputFlags& flags, report::Question& q) {
                     .hint = fmt::format("{}", fmt::join(names, ", "))};
 }
 
+/// In place of the trainer's rule and of a plan file's choice.
+Status read_gradients(const InputFlags& flags, report::Question& q) {
+  if (flags.gradients.empty()) return Done{};
+  const bool narrow = flags.gradients == "bf16";
+  Diagnostic wrong{.kind = ErrorKind::usage, .where = "--gradients", .value = flags.gradients};
+  if (!narrow && flags.gradients != "fp32") {
+    wrong.message = "gradients are not accumulated in this format";
+    wrong.hint = "fp32, bf16";
+    return wrong;
+  }
+  if (narrow && q.compute == DType::fp32) {
+    wrong.message = "products in fp32 accumulate their gradients in fp32";
+    wrong.hint = "--gradients fp32, or --precision bf16";
+    return wrong;
+  }
+  q.trainer.gradient = q.trainer.gradient_bf16 = narrow ? DType::bf16 : DType::fp32;
+  if (q.plan) q.plan->gradient = gradient_of(q.trainer, q.plan->compute);
+  return Done{};
+}
+
 Status read_batch(const InputFlags& flags, report::Question& q) {
   if (!flags.sequence.empty()) {
     MESHPLAN_TRY(q.batch.sequence, whole_number(flags.sequence, "--seq"));
@@ -151,6 +171,8 @@ void add_input_flags(CLI::App& app, InputFlags& flags) {
        "file of 'meshplan profile --device cuda': what it has measured prices this GPU");
   text("--precision", flags.precision,
        "products in bf16 (default where the GPU has it), fp16, fp8 or fp32");
+  text("--gradients", flags.gradients,
+       "weight gradients accumulated in fp32 or bf16; else as the trainer does");
   text("--flops-convention", flags.convention,
        "what tflops_per_gpu and mfu count: causal (default), full_square, all_parameters, "
        "parameters_only, with_recompute");
@@ -196,6 +218,7 @@ Result<report::Question> resolve(const InputFlags& flags) {
     q.defaults.push_back("--trainer " + q.trainer.id);
   }
   MESHPLAN_CHECK(read_precision(flags, q));
+  MESHPLAN_CHECK(read_gradients(flags, q));
   if (!flags.convention.empty()) {
     auto convention = flops_convention_from(flags.convention);
     if (!convention.ok()) return at(convention.error(), "--flops-convention");

@@ -11,8 +11,8 @@ namespace meshplan::cli {
 
 struct InputFlags {
   std::string model, cluster;  ///< positional; `model` may be a plan file, then no cluster
-  std::string gpus, sequence, global_batch, global_batch_tokens, trainer, precision, convention,
-      gpu_profile;
+  std::string gpus, sequence, global_batch, global_batch_tokens, trainer, precision, gradients,
+      convention, gpu_profile;
   bool json = false;
 };
 void add_input_flags(CLI::App& app, InputFlags& flags);

@@ -60,6 +60,17 @@ __global__ void add_bias_kernel(int64_t count, int64_t cols, const T* x, const T
 
 constexpr int kNormBlocks = 512;
 
+/// Of a block of kThreads, on thread 0; the order is fixed.
+__device__ inline double block_total(double x) {
+  __shared__ double shared[kThreads];
+  shared[threadIdx.x] = x;
+  for (unsigned step = kThreads / 2; step > 0; step /= 2) {
+    __syncthreads();
+    if (threadIdx.x < step) shared[threadIdx.x] += shared[threadIdx.x + step];
+  }
+  return shared[0];
+}
+
 template <class T>
 __global__ void squared_norm_kernel(int64_t count, const T* x, double* parts) {
   // double sums per thread would halve the rate of nothing: the loads are the limit
@@ -68,19 +79,16 @@ __global__ void squared_norm_kernel(int64_t count, const T* x, double* parts) {
     const double value = as_float(x[i]);
     sum += value * value;
   }
-  __shared__ double shared[kThreads];
-  shared[threadIdx.x] = sum;
-  for (unsigned step = kThreads / 2; step > 0; step /= 2) {
-    __syncthreads();
-    if (threadIdx.x < step) shared[threadIdx.x] += shared[threadIdx.x + step];
-  }
-  if (threadIdx.x == 0) parts[blockIdx.x] = shared[0];
+  sum = block_total(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
-__global__ void sum_parts_kernel(int count, const double* parts, double* result) {
+__global__ void __launch_bounds__(kThreads)
+    sum_parts_kernel(int count, const double* parts, double* result) {
   double sum = 0;
-  for (int i = 0; i < count; ++i) sum += parts[i];
-  *result = sum;
+  for (int i = threadIdx.x; i < count; i += kThreads) sum += parts[i];
+  sum = block_total(sum);
+  if (threadIdx.x == 0) *result = sum;
 }
 
 }  // namespace
@@ -144,7 +152,7 @@ Status squared_norm(cudaStream_t stream, int64_t count, DType type, const void* 
     squared_norm_kernel<<<kNormBlocks, kThreads, 0, stream>>>(
         count, static_cast<const decltype(t)*>(x), workspace);
     MESHPLAN_CHECK(launched("squared_norm"));
-    sum_parts_kernel<<<1, 1, 0, stream>>>(kNormBlocks, workspace, result);
+    sum_parts_kernel<<<1, kThreads, 0, stream>>>(kNormBlocks, workspace, result);
     return launched("squared_norm");
   });
 }

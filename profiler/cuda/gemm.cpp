@@ -245,7 +245,13 @@ Status Products::run(cudaStream_t stream, const Product& product, const void* a,
     MESHPLAN_CHECK(point(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.a));
   }
   if (product.bias) MESHPLAN_CHECK(point(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
-  return start(stream, *plan, plan->chosen, a, b, c, c);
+  const Status started = start(stream, *plan, plan->chosen, a, b, c, c);
+  if (started.ok()) return started;
+  Diagnostic error = started.error();
+  error.where =
+      fmt::format("{} of {} x {} x {}, {} to {}{}", error.where, product.m, product.n, product.k,
+                  name_of(product.in), name_of(product.out), product.accumulate ? ", added" : "");
+  return error;
 }
 
 }  // namespace meshplan::cuda

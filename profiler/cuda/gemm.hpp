@@ -36,7 +36,7 @@ struct Product {
   }
 };
 
-/// What 8-bit operands are multiplied by, on the device.
+/// What 8-bit operands are multiplied by, on the device, 16-byte aligned (cuBLASLt refuses others).
 struct ProductScales {
   const float *a = nullptr, *b = nullptr;
 };

@@ -20,15 +20,16 @@ __global__ void __launch_bounds__(kDrawThreads)
   for (int64_t s = thread_index(); s < count; s += thread_count())
     code::draw_slot<end>(grid, draw, s);
 }
-__global__ void __launch_bounds__(1024) gather_kernel(graph::DeviceGather gather) {
-  code::gather_row(gather, blockIdx.x, Block());
+__global__ void __launch_bounds__(32 * kWarps) gather_kernel(graph::DeviceGather gather) {
+  if (warp_row() < gather.rows) code::gather_row(gather, warp_row(), Warp());
 }
-__global__ void __launch_bounds__(1024) operate_kernel(graph::DeviceOperate operate) {
-  code::operate_row(operate, blockIdx.x, Block());
+__global__ void __launch_bounds__(32 * kWarps)
+    operate_kernel(graph::DeviceOperate operate, int64_t rows) {
+  if (warp_row() < rows) code::operate_row(operate, warp_row(), Warp());
 }
-__global__ void __launch_bounds__(1024)
-    operator_gradient_kernel(graph::DeviceOperatorGradient gradient) {
-  code::operator_gradient_row(gradient, blockIdx.x, Block());
+__global__ void __launch_bounds__(32 * kWarps)
+    operator_gradient_kernel(graph::DeviceOperatorGradient gradient, int64_t rows) {
+  if (warp_row() < rows) code::operator_gradient_row(gradient, warp_row(), Warp());
 }
 /// Threads of one column take every eighth row and add their sums in order.
 __global__ void __launch_bounds__(kColumns* kLanes)
@@ -44,8 +45,18 @@ __global__ void __launch_bounds__(kColumns* kLanes)
   for (int i = 0; i < kLanes; ++i) sum += parts[i][column];
   gradient.dparams[blockIdx.x * gradient.op.parameters + c] = sum;
 }
+/// A block a row of scores in memory.
 __global__ void __launch_bounds__(kGraphLossThreads) loss_kernel(graph::DeviceLoss loss) {
-  code::loss_row(loss, blockIdx.x, Block());
+  code::ScoresInMemory scores{code::scores_of(loss, blockIdx.x), loss.slots};
+  code::loss_row(loss, blockIdx.x, Block(), scores);
+}
+/// A warp a row of at most 128 N scores.
+template <int N>
+__global__ void __launch_bounds__(32 * kWarps) loss_held_kernel(graph::DeviceLoss loss) {
+  const int64_t row = warp_row();
+  if (row >= loss.chunks * loss.edges) return;
+  code::ScoresHeld<N> scores(code::scores_of(loss, row), loss.slots, Warp());
+  code::loss_row(loss, row, Warp(), scores);
 }
 __global__ void __launch_bounds__(1024) n3_kernel(graph::DeviceN3 n3) {
   code::n3_row(n3, blockIdx.x, Block());
@@ -74,14 +85,14 @@ Status graph_draw(cudaStream_t stream, const graph::ChunkGrid& grid,
 
 Status graph_gather(cudaStream_t stream, const graph::DeviceGather& gather) {
   if (gather.rows == 0) return Done{};
-  gather_kernel<<<row_blocks(gather.rows), four_threads(gather.cols), 0, stream>>>(gather);
+  gather_kernel<<<row_warps(gather.rows), 32 * kWarps, 0, stream>>>(gather);
   return launched("graph_gather");
 }
 
 Status graph_operate(cudaStream_t stream, const graph::DeviceOperate& operate) {
   const int64_t rows = operate.op.chunks * operate.op.rows;
   if (rows == 0) return Done{};
-  operate_kernel<<<row_blocks(rows), row_threads(operate.op.cols), 0, stream>>>(operate);
+  operate_kernel<<<row_warps(rows), 32 * kWarps, 0, stream>>>(operate, rows);
   return launched("graph_operate");
 }
 
@@ -95,15 +106,23 @@ Status graph_operator_gradient(cudaStream_t stream, const graph::DeviceOperatorG
     operator_columns_kernel<<<grid, kColumns * kLanes, 0, stream>>>(gradient);
     MESHPLAN_CHECK(launched("graph_operator_columns"));
   }
-  operator_gradient_kernel<<<row_blocks(rows), row_threads(op.cols), 0, stream>>>(gradient);
+  operator_gradient_kernel<<<row_warps(rows), 32 * kWarps, 0, stream>>>(gradient, rows);
   return launched("graph_operator_gradient");
 }
 
 Status graph_loss(cudaStream_t stream, const graph::DeviceLoss& loss) {
   const int64_t rows = loss.chunks * loss.edges;
   if (rows == 0) return Done{};
-  const unsigned threads = std::min(kGraphLossThreads, row_threads(loss.slots));
-  loss_kernel<<<row_blocks(rows), threads, 0, stream>>>(loss);
+  const auto held = [&]<int N>(std::integral_constant<int, N>) {
+    loss_held_kernel<N><<<row_warps(rows), 32 * kWarps, 0, stream>>>(loss);
+    return launched("graph_loss");
+  };
+  if (loss.slots <= 128) return held(std::integral_constant<int, 1>{});
+  if (loss.slots <= 256) return held(std::integral_constant<int, 2>{});
+  if (loss.slots <= 512) return held(std::integral_constant<int, 4>{});
+  if (loss.slots <= 1024) return held(std::integral_constant<int, 8>{});
+  if (loss.slots <= 2048) return held(std::integral_constant<int, 16>{});
+  loss_kernel<<<row_blocks(rows), kGraphLossThreads, 0, stream>>>(loss);
   return launched("graph_loss");
 }
 

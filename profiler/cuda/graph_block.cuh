@@ -16,6 +16,25 @@ struct Block {
   }
 };
 
+/// A warp of a block, which shares nothing with the others.
+constexpr unsigned kWarps = 4;
+struct Warp {
+  __device__ int64_t rank() const { return threadIdx.x % 32; }
+  __device__ int64_t size() const { return 32; }
+  __device__ void wait() const { __syncwarp(); }
+  __device__ float sum(float x) const { return warp_sum(x); }
+  __device__ float most(float x) const {
+    return warp_reduce(x, [](float a, float b) { return fmaxf(a, b); });
+  }
+};
+/// The row of this warp.
+__device__ inline int64_t warp_row() {
+  return static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / 32;
+}
+inline unsigned row_warps(int64_t rows) {
+  return static_cast<unsigned>((rows + kWarps - 1) / kWarps);
+}
+
 /// Threads for a row that moves by code::Four, one access each.
 inline unsigned four_threads(int64_t cols) {
   return static_cast<unsigned>(std::clamp<int64_t>((cols / 4 + 31) / 32 * 32, 32, 1024));

@@ -20,6 +20,7 @@ class CudaGraphDevice : public GraphDevice {
     MESHPLAN_TRY(stream_, make_stream());
     MESHPLAN_TRY(products_, Products::make());
     MESHPLAN_TRY(odd_products_, Products::make());
+    products_->candidates = 32;  // few shapes, unlike those that the heuristics know best
     odd_products_->candidates = 1;
     return Done{};
   }

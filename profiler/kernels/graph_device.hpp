@@ -60,9 +60,9 @@ struct DeviceDraw {
 };
 
 /// out [rows, cols]: rows of the table, zeros for kNoRow. narrow, here and below: the same rounded
-/// to bf16, or null.
+/// to bf16, or null. With it, only the first `wide` of every `slots` rows are in out.
 struct DeviceGather {
-  int64_t rows = 0, cols = 0;
+  int64_t rows = 0, cols = 0, slots = 0, wide = 0;
   DeviceParts table;
   const int32_t* ids = nullptr;
   float* out = nullptr;
@@ -85,7 +85,7 @@ struct DeviceOperator {
 struct DeviceOperate {
   DeviceOperator op;
   ChunkRows x, out;
-  uint16_t* narrow = nullptr;  ///< rows as those of out
+  uint16_t* narrow = nullptr;  ///< rows as those of out, in their place
 };
 /// dx (added to with `add`, else written), dparams (written): a row a row with relations, else a
 /// row a chunk, summed.
@@ -144,6 +144,7 @@ struct DeviceAdd {
 struct DeviceStep {
   int64_t count = 0, cols = 0;
   const int32_t* ids = nullptr;
+  bool same_ids = false;  ///< as those of the step before
   float* gradient = nullptr;
   float rate = 0, max_norm = 0;
   DeviceParts table;  ///< row-wise Adagrad; or, where it has none:

@@ -81,7 +81,7 @@ DeviceScratch device_scratch(const Workload& w, DType compute) {
     slots = std::max(slots, own);
     out.rows[end] = rows * row;
     out.narrow_rows[end] = rows * w.dimension * narrow;
-    out.operated[end] = moved * row;
+    out.operated[end] = narrow > 0 ? 0 : moved * row;  // products alone read them
     out.narrow_operated[end] = moved * w.dimension * narrow;
     out.query_gradient[end] = queries * row;
     if (w.dynamic_relations || end == 1)

@@ -41,6 +41,19 @@ Result<Data> KernelCheck::random(int64_t count, DType type, double mean) {
   return of(values, type);
 }
 
+Result<cuda::DeviceMemory> KernelCheck::noise(int64_t count, DType type) {
+  constexpr int64_t kNumbers = 1 << 20;
+  MESHPLAN_TRY(const Data some, random(std::min(count, kNumbers), type));
+  const int64_t bytes = count * bytes_of(type);
+  MESHPLAN_TRY(cuda::DeviceMemory memory, cuda::DeviceMemory::make(bytes));
+  for (int64_t done = 0; done < bytes; done += some.device.bytes()) {
+    MESHPLAN_CUDA(cudaMemcpy(memory.as<char>() + done, some.get(),
+                             static_cast<size_t>(std::min(bytes - done, some.device.bytes())),
+                             cudaMemcpyDeviceToDevice));
+  }
+  return memory;
+}
+
 Result<Data> KernelCheck::zeros(int64_t count, DType type) {
   return of(std::vector<double>(static_cast<size_t>(count), 0.0), type);
 }

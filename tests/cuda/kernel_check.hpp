@@ -28,6 +28,8 @@ class KernelCheck {
   /// Uniform in [-1, 1] + mean, rounded to the type.
   Result<Data> random(int64_t count, DType type, double mean = 0);
   Result<Data> zeros(int64_t count, DType type);
+  /// As random(), but a million numbers over and over, on the GPU alone: for timings.
+  Result<cuda::DeviceMemory> noise(int64_t count, DType type);
   Result<Data> of(const std::vector<double>& values, DType type);
   Result<cuda::DeviceMemory> integers(const std::vector<int32_t>& values);
   int32_t below(int32_t end) {

@@ -46,8 +46,8 @@ Status products(test::KernelCheck& check, double wanted, Json& out) {
         cuda::Product{kTokens, layer.k, layer.n, Layout::nn, DType::bf16, DType::bf16},
         cuda::Product{layer.n, layer.k, kTokens, Layout::nt, DType::bf16, DType::fp32, true}};
     for (const cuda::Product& p : passes) {
-      MESHPLAN_TRY(const test::Data a, check.random(p.m * p.k, p.in));
-      MESHPLAN_TRY(const test::Data b, check.random(p.n * p.k, p.in));
+      MESHPLAN_TRY(const cuda::DeviceMemory a, check.noise(p.m * p.k, p.in));
+      MESHPLAN_TRY(const cuda::DeviceMemory b, check.noise(p.n * p.k, p.in));
       MESHPLAN_TRY(const cuda::DeviceMemory c,
                    cuda::DeviceMemory::make(p.m * p.n * bytes_of(p.out)));
       MESHPLAN_CUDA(cudaMemset(c.get(), 0, static_cast<size_t>(c.bytes())));
@@ -81,22 +81,22 @@ Status attention(test::KernelCheck& check, double wanted, Json& out) {
                                 .kv_heads = kKvHeads,
                                 .head_dim = dim,
                                 .head_dim_v = dim};
-    MESHPLAN_TRY(const test::Data q, check.random(kLength * kHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data k, check.random(kLength * kKvHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data v, check.random(kLength * kKvHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data d_o, check.random(kLength * kHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data o, check.zeros(kLength * kHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data dq, check.zeros(kLength * kHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data dk, check.zeros(kLength * kKvHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data dv, check.zeros(kLength * kKvHeads * dim, DType::bf16));
-    MESHPLAN_TRY(const test::Data lse, check.zeros(kLength * kHeads, DType::fp32));
+    MESHPLAN_TRY(const cuda::DeviceMemory q, check.noise(kLength * kHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory k, check.noise(kLength * kKvHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory v, check.noise(kLength * kKvHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory d_o, check.noise(kLength * kHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory o, check.noise(kLength * kHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory dq, check.noise(kLength * kHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory dk, check.noise(kLength * kKvHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory dv, check.noise(kLength * kKvHeads * dim, DType::bf16));
+    MESHPLAN_TRY(const cuda::DeviceMemory lse, check.noise(kLength * kHeads, DType::fp32));
     MESHPLAN_TRY(const double ahead, seconds_of(check.stream(), wanted, [&] {
                    return cudnn->forward(check.stream(), s, q.get(), k.get(), v.get(), o.get(),
-                                         lse.fp32());
+                                         lse.as<float>());
                  }));
     MESHPLAN_TRY(const double back, seconds_of(check.stream(), wanted, [&] {
                    return cudnn->backward(check.stream(), s, false, q.get(), k.get(), v.get(),
-                                          o.get(), lse.fp32(), d_o.get(), dq.get(), dk.get(),
+                                          o.get(), lse.as<float>(), d_o.get(), dq.get(), dk.get(),
                                           dv.get());
                  }));
     // half of the square is masked

@@ -70,7 +70,7 @@ class DeviceWorker : public BatchWorker {
   Status side(const Run& run, bool odd, End end, const Rows& q, const Rows& k, float* dq,
               float* dk);
   Status regularise(const Run& run);
-  Status step_operators(size_t table, float* gradient, int64_t edges, int64_t chunks);
+  Status step_operators(size_t table, float* gradient, int64_t edges, int64_t chunks, bool again);
   Status step_rows(End end, int64_t first, int64_t count);
 
   int64_t cols() const { return w_.dimension; }
@@ -303,21 +303,25 @@ Status DeviceWorker::train(const BatchDraw& batch, const Run& run, bool odd) {
   MESHPLAN_CHECK(device_.zero(losses_.as<float>(), 4 * g.queries()));
   for (const End end : {left, right}) {
     const Rows rows{rows_[end].as<float>(), narrow_[end].as<uint16_t>(), g.slots[end]};
-    MESHPLAN_CHECK(device_.gather(
-        {g.rows(end), cols(), draw.rows[end], draw.ids[end], rows.wide, rows.narrow}));
+    // beside the products, operators and N3 read the ends, plain operators all right candidates
+    const bool ends = w_.dynamic_relations || end == left;
+    MESHPLAN_CHECK(device_.gather({g.rows(end), cols(), g.slots[end], ends ? g.edges : g.slots[end],
+                                   draw.rows[end], draw.ids[end], rows.wide, rows.narrow}));
   }
   MESHPLAN_CHECK(w_.dynamic_relations ? dynamic(run, odd) : plain(run, odd));
   if (w_.n3 > 0) MESHPLAN_CHECK(regularise(run));
   return device_.sum(g.queries(), losses_.as<float>(), loss_.as<double>());
 }
 
-Status DeviceWorker::step_operators(size_t table, float* gradient, int64_t edges, int64_t chunks) {
+Status DeviceWorker::step_operators(size_t table, float* gradient, int64_t edges, int64_t chunks,
+                                    bool again) {
   if (parameter_count() == 0) return Done{};
   const ParameterTable& of = *parameters_.all()[table];
   float* values = memory_.operators(table);
   return device_.step({.count = mixed_ ? edges : chunks,
                        .cols = of.cols,
                        .ids = mixed_ ? relations_.as<int32_t>() : one_relation_.as<int32_t>(),
+                       .same_ids = again,
                        .gradient = gradient,
                        .rate = static_cast<float>(w_.relation_rate()),
                        .values = values,
@@ -358,8 +362,8 @@ Status DeviceWorker::train(const BatchDraw& batch) {
   const int64_t chunks = full.grid.chunks + rest.grid.chunks;
   for (const End end : {right, left})
     if (end == right || w_.dynamic_relations)
-      MESHPLAN_CHECK(
-          step_operators(operators_of(end), operator_gradient_[end].as<float>(), edges, chunks));
+      MESHPLAN_CHECK(step_operators(operators_of(end), operator_gradient_[end].as<float>(), edges,
+                                    chunks, end == left));
   if (relation().lhs == relation().rhs) return step_rows(left, 0, rows[left] + rows[right]);
   MESHPLAN_CHECK(step_rows(left, 0, rows[left]));
   return step_rows(right, rows[left], rows[right]);

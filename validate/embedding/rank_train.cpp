@@ -177,7 +177,7 @@ std::vector<LoadedRows> RankTrainer::loaded_rows() {
   return out;
 }
 
-Result<PassReport> RankTrainer::pass(int64_t version) {
+Result<PassReport> RankTrainer::pass(int64_t version, bool rows_are_read) {
   const auto start = Clock::now();
   const Workload& w = *s_.workload;
   const GraphPlan& plan = s_.program->plan;
@@ -224,7 +224,8 @@ Result<PassReport> RankTrainer::pass(int64_t version) {
     report.wait_s += since(leaving);
   }
   const auto last = Clock::now();
-  for (const auto& [partition, tables] : held_) MESHPLAN_CHECK(trainer_.settle(tables, false));
+  if (rows_are_read)
+    for (const auto& [partition, tables] : held_) MESHPLAN_CHECK(trainer_.settle(tables, false));
   MESHPLAN_CHECK(finish_writes());
   report.wait_s += since(last);
   report.seconds = since(start);

@@ -36,8 +36,9 @@ class RankTrainer {
   RankTrainer(const RankSetup& setup, SharedParameters& parameters, World& world);
 
   /// Pass number `version` (from 0), from the files of `version` to those of version + 1 where
-  /// partitions leave to storage.
-  Result<PassReport> pass(int64_t version);
+  /// partitions leave to storage. rows_are_read: those that stay are wanted here after it, not
+  /// only where they are trained.
+  Result<PassReport> pass(int64_t version, bool rows_are_read);
 
   /// Rows that stay in memory, read before the first pass and written on demand: all partitions
   /// with Home::memory and one rank, else the unpartitioned types.

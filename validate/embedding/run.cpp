@@ -241,9 +241,12 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
   const Edges* asked = evaluated_edges(graph, options);
   const std::vector<const Edges*> known = {&graph.train, &graph.valid, &graph.test};
   for (; version < last; ++version) {
-    MESHPLAN_TRY(PassReport report, trainer.pass(version));
     const bool due = moves || version + 1 == last ||
                      (options.save_every > 0 && (version + 1) % options.save_every == 0);
+    const int64_t epoch = (version + 1) / w.passes_per_epoch;
+    const bool between = options.evaluate_every > 0 && (version + 1) % w.passes_per_epoch == 0 &&
+                         epoch % options.evaluate_every == 0 && version + 1 < last;
+    MESHPLAN_TRY(PassReport report, trainer.pass(version, due || between));
     if (due) {
       // Partitions that move are on the disk already.
       if (world.rank() == 0) {
@@ -258,9 +261,6 @@ Result<RunAnswer> run_rank(World& world, const Workload& w, const Graph& graph,
     PassLine line{version, report, {}};
     answer.traffic_equal = answer.traffic_equal && report.traffic == answer.expected;
     answer.table_bytes = std::max(answer.table_bytes, report.peak_table_bytes);
-    const int64_t epoch = (version + 1) / w.passes_per_epoch;
-    const bool between = options.evaluate_every > 0 && (version + 1) % w.passes_per_epoch == 0 &&
-                         epoch % options.evaluate_every == 0 && version + 1 < last;
     if (world.rank() == 0 && between && asked != nullptr && asked->size() > 0 && in_memory)
       line.evaluation = evaluate(w, graph, resident_tables(w, trainer), parameters, *asked, known,
                                  options.evaluate);

@@ -34,11 +34,12 @@ Result<std::byte*> CudaKernels::scratch(int slot, int64_t bytes) {
 
 Result<float*> CudaKernels::scale_of(const void* tensor) {
   constexpr size_t kScales = 1 << 16;
+  constexpr size_t kScaleStride = 4;  // products take scales at 16 bytes
   if (scales_.bytes() == 0) {
-    MESHPLAN_TRY(scales_, cuda::DeviceMemory::make(kScales * 2 * sizeof(float)));
+    MESHPLAN_TRY(scales_, cuda::DeviceMemory::make(kScales * kScaleStride * sizeof(float)));
   }
   const size_t slot = scale_slots_.emplace(tensor, scale_slots_.size()).first->second;
-  if (slot < kScales) return scales_.as<float>() + 2 * slot;
+  if (slot < kScales) return scales_.as<float>() + kScaleStride * slot;
   return Diagnostic{.message = "more 8-bit tensors in a step than there is room for",
                     .rule = "executor.scales"};
 }

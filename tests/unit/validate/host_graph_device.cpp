@@ -90,7 +90,14 @@ class HostGraphDevice : public GraphDevice {
     return Done{};
   }
   Status loss(const DeviceLoss& loss) override {
-    for (int64_t row = 0; row < loss.chunks * loss.edges; ++row) code::loss_row(loss, row, Alone());
+    // both ways in which GPUs have the scores
+    constexpr int kHeld = 4;
+    for (int64_t row = 0; row < loss.chunks * loss.edges; ++row) {
+      code::ScoresInMemory in_memory{code::scores_of(loss, row), loss.slots};
+      code::ScoresHeld<kHeld> held(code::scores_of(loss, row), loss.slots, Alone());
+      loss.slots <= 4 * kHeld ? code::loss_row(loss, row, Alone(), held)
+                              : code::loss_row(loss, row, Alone(), in_memory);
+    }
     return Done{};
   }
   Status n3(const DeviceN3& n3) override {
@@ -111,7 +118,8 @@ class HostGraphDevice : public GraphDevice {
     id.reserve(position.size());
     for (const int32_t at : position) id.push_back(id_of(at));
     const code::SortedTouches touches{id.data(), position.data(), step.count};
-    for (int64_t at = 0; at < step.count; ++at) code::sum_piece(step, touches, at, Alone());
+    for (int64_t first = 0; first < step.count; first += code::kTouches)
+      code::sum_pieces(step, touches, first, Alone());
     for (int64_t at = 0; at < step.count; ++at) code::step_row(step, touches, at, Alone());
     return Done{};
   }
