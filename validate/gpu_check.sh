@@ -107,6 +107,8 @@ keep() {
   [ $code = 0 ] || { echo "$name: exit $code: $(tail -qn 1 "$out/$name.err" 2>/dev/null)" >&2; failed=1; }
 }
 failed=0
+# 18 bytes of state a parameter are more than there is for 8B
+gradients() { if [ "$1" = llama3-8b ]; then echo bf16; else echo fp32; fi; }
 
 case $stage in
 1)
@@ -144,18 +146,20 @@ JSON
       read -r seq micro recompute <<<"$shape"
       late && exit 0
       name=$model-s$seq-mb$micro-$recompute
-      keep "$name" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --seq "$seq" --global-batch $((2 * micro)) \
-        --micro-batch "$micro" --recompute "$recompute" --steps 5 --device cuda --profile "$results/profile.yaml" --json
+      keep "$name" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --gradients "$(gradients "$model")" \
+        --seq "$seq" --global-batch $((2 * micro)) --micro-batch "$micro" --recompute "$recompute" --steps 4 --device cuda \
+        --profile "$results/profile.yaml" --json
     done
   done
   ;;
 4)
   for model in llama3.2-1b llama3-8b; do
     late && exit 0
-    recompute=none states=master
-    [ $model != llama3-8b ] || { recompute=selective states=bf16; }
-    keep "$model" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --seq 8192 --global-batch 4 \
-      --micro-batch 1 --recompute $recompute --steps 8 --device cuda --json
+    recompute=none states=master layers=0
+    # with 16 bytes of state a parameter, 9 layers' activations fit beside them
+    [ $model != llama3-8b ] || { recompute=selective states=bf16 layers=23; }
+    keep "$model" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --gradients "$(gradients "$model")" \
+      --seq 8192 --global-batch 4 --micro-batch 1 --recompute $recompute --recompute-layers $layers --steps 6 --device cuda --json
     "${python[@]}" - "$root/strategies/data/models/$model.yaml" >"$out/$model.config" <<'PY'
 import json, re, sys
 config = {}
@@ -168,7 +172,7 @@ for line in open(sys.argv[1]):  # the keys of config.json stand under `config:`,
 print(json.dumps(config))
 PY
     keep "$model-torch" "${python[@]}" "$root/validate/bench/torch_gpu.py" train "$out/$model.config" --seq 8192 --micro-batch 1 \
-      --micro-batches 4 --recompute $recompute --states $states
+      --micro-batches 4 --recompute $recompute --states $states --steps 4
   done
   ;;
 5)
@@ -177,7 +181,7 @@ PY
     --dp 64 --zero 1 --micro-batch 1 --json --save "$out/plan.yaml"
   for rank in stage=0 stage=7 stage=15; do
     late && exit 0
-    keep "rank-$rank" "$meshplan" validate run "$out/plan.yaml" --steps 3 --device cuda --emulate-rank $rank,tp=0 \
+    keep "rank-$rank" "$meshplan" validate run "$out/plan.yaml" --steps 2 --device cuda --emulate-rank $rank,tp=0 \
       --profile "$results/profile.yaml" --json
   done
   ;;

@@ -72,6 +72,11 @@ Status fill_choices(const SearchQuestion& q, const PlanFlags& flags, Plan& plan)
   if (q.reshard_after_forward) plan.reshard_after_forward = *q.reshard_after_forward;
   if (q.optimizer_offload) plan.optimizer_offload = *q.optimizer_offload;
   if (!q.layer_split.empty()) plan.layer_split = q.layer_split;
+  if (!flags.recompute_layers.empty()) {
+    MESHPLAN_TRY(const int64_t layers,
+                 whole_number(flags.recompute_layers, "--recompute-layers", 0));
+    plan.recompute_layers = static_cast<int>(layers);
+  }
   if (!flags.schedule_group.empty()) {
     MESHPLAN_TRY(const int64_t group, whole_number(flags.schedule_group, "--schedule-group", 0));
     plan.schedule_group = static_cast<int>(group);

@@ -87,6 +87,9 @@ void add_plan_flags(CLI::App& app, PlanFlags& flags, bool ranges) {
   text("--zero", flags.zero, "0 nothing, 1 optimizer, 2 + gradients, 3 + parameters sharded");
   text("--micro-batch", flags.micro_batch, "sequences a micro-batch");
   text("--recompute", flags.recompute, "none, selective, full");
+  if (!ranges)
+    text("--recompute-layers", flags.recompute_layers,
+         "layers of each virtual stage that recompute; else all");
   text("--schedule", flags.schedule, "gpipe, 1f1b, interleaved, zb-h1, zb-v, dualpipe");
   if (!ranges)
     text("--schedule-group", flags.schedule_group,

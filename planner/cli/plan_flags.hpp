@@ -14,7 +14,7 @@ namespace meshplan::cli {
 
 struct PlanFlags {
   std::string tp, pp, vpp, cp, ep, etp, dp, hsdp, zero, micro_batch;
-  std::string recompute, schedule, schedule_group, cp_kind, layer_split;
+  std::string recompute, recompute_layers, schedule, schedule_group, cp_kind, layer_split;
   std::string sequence_parallel, reshard, offload_optimizer;
   std::vector<std::string> forbid;
   std::string keep_free;  ///< percent; only with ranges

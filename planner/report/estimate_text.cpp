@@ -79,8 +79,10 @@ std::string brief(const Plan& p) {
   if (p.recompute == Recompute::full)
     out += p.recompute_layers < 0 ? " recompute full"
                                   : fmt::format(" recompute {} layers", p.recompute_layers);
-  if (p.recompute == Recompute::selective)
+  if (p.recompute == Recompute::selective) {
     out += fmt::format(" recompute {}", modules_text(p.recompute_modules));
+    if (p.recompute_layers >= 0) out += fmt::format(" in {} layers", p.recompute_layers);
+  }
   if (p.optimizer_offload) out += " offload";
   return out;
 }

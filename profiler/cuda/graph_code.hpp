@@ -14,10 +14,12 @@
 #include <cuda_bf16.h>
 #define MESHPLAN_CODE __device__ inline
 #define MESHPLAN_UNROLL _Pragma("unroll")
+#define MESHPLAN_PREFETCH(address) asm volatile("prefetch.global.L2 [%0];" ::"l"(address))
 #else
 #include "profiler/kernels/elementwise.hpp"
 #define MESHPLAN_CODE inline
 #define MESHPLAN_UNROLL
+#define MESHPLAN_PREFETCH(address) __builtin_prefetch(address)
 #endif
 
 namespace meshplan::graph::code {
@@ -454,13 +456,10 @@ MESHPLAN_CODE void sum_pieces(const DeviceStep& s, const SortedTouches& t, int64
     at = end;
   }
 }
-/// If a row's gradients begin here: the sum of its pieces, and its step.
+/// The sum of a row's pieces, which begin at `at`, into the first one; this thread's squares.
 template <class Team>
-MESHPLAN_CODE void step_row(const DeviceStep& s, const SortedTouches& t, int64_t at,
+MESHPLAN_CODE float sum_row(const DeviceStep& s, const SortedTouches& t, int64_t at, float* g,
                             const Team& team) {
-  if (!begins(t, at)) return;
-  const auto id = static_cast<int64_t>(t.id[at]);
-  float* g = s.gradient + t.position[at] * s.cols;
   const int64_t next = (at / kTouches + 1) * kTouches;
   const bool more = next < t.count && t.id[next] == t.id[at];
   float squares = 0;
@@ -469,24 +468,44 @@ MESHPLAN_CODE void step_row(const DeviceStep& s, const SortedTouches& t, int64_t
     if (more) four(g, c) = sum = add_gradients(s, t, at, next, kTouches, t.count, c, sum);
     for (const float x : sum.v) squares += x * x;
   }
-  if (s.table.count == 0) {  // every value by itself
-    for (int64_t c = team.rank(); c < s.cols / 4; c += team.size()) {
-      const Four slope = four(g, c);
-      Four sum = four(s.sums + id * s.cols, c), value = four(s.values + id * s.cols, c);
-      for (int k = 0; k < 4; ++k) {
-        sum.v[k] += slope.v[k] * slope.v[k];
-        value.v[k] -= s.rate * slope.v[k] / (std::sqrt(sum.v[k]) + 1e-10F);
-      }
-      four(s.sums + id * s.cols, c) = sum;
-      four(s.values + id * s.cols, c) = value;
+  return squares;
+}
+/// If a row's gradients begin here: its step, every value by itself.
+template <class Team>
+MESHPLAN_CODE void step_values(const DeviceStep& s, const SortedTouches& t, int64_t at,
+                               const Team& team) {
+  if (!begins(t, at)) return;
+  const auto id = static_cast<int64_t>(t.id[at]);
+  float* g = s.gradient + t.position[at] * s.cols;
+  sum_row(s, t, at, g, team);
+  for (int64_t c = team.rank(); c < s.cols / 4; c += team.size()) {
+    const Four slope = four(g, c);
+    Four sum = four(s.sums + id * s.cols, c), value = four(s.values + id * s.cols, c);
+    for (int k = 0; k < 4; ++k) {
+      sum.v[k] += slope.v[k] * slope.v[k];
+      value.v[k] -= s.rate * slope.v[k] / (std::sqrt(sum.v[k]) + 1e-10F);
     }
-    return;
+    four(s.sums + id * s.cols, c) = sum;
+    four(s.values + id * s.cols, c) = value;
   }
+}
+/// The same for a row of entities, row-wise.
+template <class Team>
+MESHPLAN_CODE void step_entity(const DeviceStep& s, const SortedTouches& t, int64_t at,
+                               const Team& team) {
+  if (!begins(t, at)) return;
+  const auto id = static_cast<int64_t>(t.id[at]);
   const DevicePart& part = part_with(s.table, &DevicePart::place, id);
   float* row = part.values + (id - part.place) * s.cols;
   float* sum = part.sums + (id - part.place);
+  // on their way while the gradients are summed
+  constexpr int64_t kLine = 32;
+  for (int64_t c = kLine * team.rank(); c < s.cols; c += kLine * team.size())
+    MESHPLAN_PREFETCH(row + c);
   const float before = *sum;
-  const float total = before + team.sum(squares) / static_cast<float>(s.cols);
+  float* g = s.gradient + t.position[at] * s.cols;
+  const float squares = team.sum(sum_row(s, t, at, g, team));
+  const float total = before + squares / static_cast<float>(s.cols);
   if (team.rank() == 0) *sum = total;
   const float step = s.rate / (std::sqrt(total) + 1e-10F);
   float norm = 0;

@@ -25,12 +25,12 @@ __global__ void __launch_bounds__(kPieceThreads)
 /// A row of entities has few touches, and there are many rows.
 __global__ void __launch_bounds__(32 * kWarps)
     step_entities_kernel(graph::DeviceStep step, code::SortedTouches touches) {
-  if (warp_row() < touches.count) code::step_row(step, touches, warp_row(), Warp());
+  if (warp_row() < touches.count) code::step_entity(step, touches, warp_row(), Warp());
 }
 /// An operator has many touches.
 __global__ void __launch_bounds__(kPieceThreads)
     step_operators_kernel(graph::DeviceStep step, code::SortedTouches touches) {
-  code::step_row(step, touches, blockIdx.x, Block());
+  code::step_values(step, touches, blockIdx.x, Block());
 }
 
 cudaError_t sort(void* space, size_t& bytes, const uint32_t* id, uint32_t* id_out,

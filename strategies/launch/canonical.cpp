@@ -13,10 +13,11 @@ using Knob = std::pair<std::string, std::string>;
 std::string on_off(bool value) { return value ? "on" : "off"; }
 
 std::string recompute_text(const Plan& plan) {
-  if (plan.recompute == Recompute::full && plan.recompute_layers >= 0)
-    return fmt::format("full, {} layers a virtual stage", plan.recompute_layers);
-  if (plan.recompute != Recompute::selective) return to_text(plan.recompute);
-  return modules_text(plan.recompute_modules);
+  if (plan.recompute == Recompute::none) return to_text(plan.recompute);
+  const std::string what = plan.recompute == Recompute::full ? to_text(plan.recompute)
+                                                             : modules_text(plan.recompute_modules);
+  if (plan.recompute_layers < 0) return what;
+  return fmt::format("{}, {} layers a virtual stage", what, plan.recompute_layers);
 }
 
 std::vector<Knob> knobs_of(const Plan& p) {
@@ -67,7 +68,7 @@ Plan canonical(const Model& model, Plan p) {
   p.recompute_modules &= modules_of(model);
   if (p.recompute == Recompute::selective && p.recompute_modules == 0)
     p.recompute = Recompute::none;
-  if (p.recompute != Recompute::full) p.recompute_layers = -1;
+  if (p.recompute == Recompute::none) p.recompute_layers = -1;
   if (!p.layer_split.empty()) {
     Plan by_rule = p;
     by_rule.layer_split.clear();

@@ -55,7 +55,7 @@ std::string to_text(const Plan& plan) {
   text += fmt::format(" zero{}", plan.zero);
   if (plan.zero == 3 && !plan.reshard_after_forward) text += " (kept)";
   text += fmt::format(" mb{} recompute {}", plan.micro_batch, to_text(plan.recompute));
-  if (plan.recompute == Recompute::full && plan.recompute_layers >= 0) {
+  if (plan.recompute != Recompute::none && plan.recompute_layers >= 0) {
     text += fmt::format(" ({} layers)", plan.recompute_layers);
   }
   if (plan.pp > 1) {

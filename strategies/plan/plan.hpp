@@ -41,7 +41,7 @@ struct Plan {
   int micro_batch = 1;  ///< sequences per micro-batch and rank
   Recompute recompute = Recompute::none;
   uint32_t recompute_modules = 0;  ///< selective: bit set of Module
-  int recompute_layers = -1;       ///< full: layers per virtual stage; -1 = all
+  int recompute_layers = -1;       ///< layers per virtual stage that recompute; -1 = all
   DType compute = DType::bf16;     ///< products in: bf16, fp16, fp8, fp4, fp32
   DType gradient = DType::fp32;
   bool optimizer_offload = false;  ///< states and step on the host

@@ -444,7 +444,7 @@ BufferId BlockBuilder::activation(const std::string& name, Module module, Buffer
   return y;
 }
 
-Block BlockBuilder::finish(bool recompute_all) {
+Block BlockBuilder::finish(Recompute recomputed) {
   if (block_.output >= 0) {
     const Buffer out = at(block_.output);
     block_.output_gradient = value("d." + out.name, out.rows, out.cols, out.dtype);
@@ -454,9 +454,10 @@ Block BlockBuilder::finish(bool recompute_all) {
   tape_.clear();
   if (block_.input >= 0) block_.input_gradient = gradient_of(block_.input);
   const Plan& plan = context_.plan;
-  uint32_t modules = plan.recompute == Recompute::selective ? plan.recompute_modules : 0;
+  const bool selective = plan.recompute == Recompute::selective && recomputed != Recompute::none;
+  uint32_t modules = selective ? plan.recompute_modules : 0;
   if (context_.trainer.activation_recomputed) modules |= bit(Module::activation);
-  if (recompute_all) {
+  if (recomputed == Recompute::full) {
     recompute(block_, ~0u, context_.trainer.recompute_stops_early);
   } else if (modules != 0) {
     recompute(block_, modules);

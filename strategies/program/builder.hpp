@@ -107,9 +107,9 @@ class BlockBuilder {
   /// Hands `gradient` to value `id`; sums with what is there.
   void give(BufferId id, BufferId gradient, Module module);
 
-  /// Plays the tape from output_gradient (if the block has an output), and recomputes what the
-  /// plan says.
-  Block finish(bool recompute_all);
+  /// Plays the tape from output_gradient (if the block has an output), and recomputes everything,
+  /// the plan's modules (selective; if it has some) or nothing.
+  Block finish(Recompute recomputed);
 
  private:
   /// What the product of this module is done in: logits and router stay in 16 bit.

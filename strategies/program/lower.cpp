@@ -42,11 +42,14 @@ int64_t size_of(Group group, const Plan& plan) {
 
 namespace {
 
-Block lower_layer(const LowerContext& context, LayerKind kind, int64_t window, bool recompute_all) {
+Block lower_layer(const LowerContext& context, const BlockKind& which) {
   const Model& model = context.model;
+  const LayerKind kind = which.layer;
+  const int64_t window = which.window;
   std::string name = kind == LayerKind::moe ? "moe layer" : "layer";
   if (window > 0) name += " windowed";
-  if (recompute_all) name += " recomputed";
+  if (which.recomputed) name += " recomputed";
+  if (which.kept) name += " kept";
   BlockBuilder builder(context, name);
   const BufferId x = builder.value("layer input", context.own_tokens(), model.hidden);
   builder.set_input(x);
@@ -74,7 +77,8 @@ Block lower_layer(const LowerContext& context, LayerKind kind, int64_t window, b
     m = builder.norm("norm2 after", "post_feedforward_layernorm", Module::norm, m, model.hidden);
   }
   builder.set_output(builder.residual("layer output", middle, m));
-  return builder.finish(recompute_all);
+  if (which.recomputed) return builder.finish(Recompute::full);
+  return builder.finish(which.kept ? Recompute::none : Recompute::selective);
 }
 
 }  // namespace
@@ -88,7 +92,7 @@ Block lower_block(const LowerContext& context, const BlockKind& kind) {
     case BlockKind::Role::layer:
       break;
   }
-  return lower_layer(context, kind.layer, kind.window, kind.recomputed);
+  return lower_layer(context, kind);
 }
 
 Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan& plan) {
@@ -171,10 +175,11 @@ Result<BlockLayout> lay_out_blocks(const Model& model, const Plan& plan, int64_t
       if (v == 0) add(chunk, {BlockKind::Role::embedding}, -1);
       for (int i = 0; i < split[v]; ++i) {
         const int layer = first[v] + i;
-        const bool recomputed = plan.recompute == Recompute::full &&
-                                (plan.recompute_layers < 0 || i < plan.recompute_layers);
+        const bool counts = plan.recompute_layers < 0 || i < plan.recompute_layers;
         add(chunk,
-            {BlockKind::Role::layer, kind_of(model, layer), window_of(model, layer), recomputed},
+            {BlockKind::Role::layer, kind_of(model, layer), window_of(model, layer),
+             plan.recompute == Recompute::full && counts,
+             plan.recompute == Recompute::selective && !counts},
             layer);
       }
       if (v + 1 == split.size()) add(chunk, {BlockKind::Role::head}, -1);

@@ -20,6 +20,7 @@ struct BlockKind {
   LayerKind layer = LayerKind::dense;
   int64_t window = 0;       ///< of the layer's attention; 0 = full
   bool recomputed = false;  ///< the whole layer runs forward again before its backward pass
+  bool kept = false;        ///< nothing of it does, though modules of other layers do
   bool operator==(const BlockKind&) const = default;
 };
 

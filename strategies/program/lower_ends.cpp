@@ -70,7 +70,7 @@ Block lower_embedding(const LowerContext& context) {
     x = builder.norm("embedding norm", "embed_layernorm", Module::embedding, x, model.hidden);
   }
   builder.set_output(x);
-  return builder.finish(false);
+  return builder.finish(Recompute::selective);
 }
 
 namespace {
@@ -194,7 +194,7 @@ Block lower_head(const LowerContext& context) {
   const BufferId logits = builder.column("logits", Module::head, y, w);
   const bool gathered = context.trainer.logits_gathered && plan.tp > 1;
   lower_loss(builder, gathered ? gather_logits(builder, logits) : logits, targets);
-  return builder.finish(false);
+  return builder.finish(Recompute::selective);
 }
 
 }  // namespace meshplan

@@ -36,21 +36,41 @@ Status BlockState::create(const WeightSource* source) {
   }
   if (source == nullptr) return Done{};
   for (size_t flat = 0; flat < block_->states.size(); ++flat) {
-    const FlatState& state = block_->states[flat];
-    const bool whole = memory_[static_cast<size_t>(state.weight)] != nullptr;
-    const FlatRange own = own_range(state, *place_);
-    const FlatRange range = whole ? FlatRange{0, state.elements} : own;
-    std::vector<float> values(static_cast<size_t>(range.count), 0.0F);
+    MESHPLAN_CHECK(fill(flat, *source));
+  }
+  return Done{};
+}
+
+/// In pieces: billions of weights are more than the host need hold at a time.
+Status BlockState::fill(size_t flat, const WeightSource& source) {
+  constexpr int64_t kPiece = int64_t{1} << 24;
+  const FlatState& state = block_->states[flat];
+  const bool whole = memory_[static_cast<size_t>(state.weight)] != nullptr;
+  const FlatRange own = own_range(state, *place_);
+  const FlatRange range = whole ? FlatRange{0, state.elements} : own;
+  const Tensor weight = at(whole ? state.weight : state.weight_shard);
+  std::vector<float> values;
+  for (int64_t begin = range.begin; begin < range.begin + range.count; begin += kPiece) {
+    const FlatRange piece{begin, std::min(kPiece, range.begin + range.count - begin)};
+    values.assign(static_cast<size_t>(piece.count), 0.0F);
     for (const TensorPart& part : parts_[flat]) {
-      MESHPLAN_CHECK(source->fill(part, range, values.data()));
+      MESHPLAN_CHECK(source.fill(part, piece, values.data()));
     }
-    MESHPLAN_CHECK(put(*device_, values, at(whole ? state.weight : state.weight_shard)));
-    if (state.master < 0) continue;
-    const std::span<const float> all(values);
-    MESHPLAN_CHECK(
-        put(*device_,
-            all.subspan(static_cast<size_t>(whole ? own.begin : 0), static_cast<size_t>(own.count)),
-            at(state.master)));
+    const int64_t first = std::max(begin, own.begin);
+    const int64_t count = std::min(begin + piece.count, own.begin + own.count) - first;
+    const bool kept = state.master >= 0 && count > 0;
+    if (kept) {
+      const std::span<const float> all(values);
+      const Tensor master = at(state.master).from(first - own.begin);
+      MESHPLAN_CHECK(
+          put(*device_, all.subspan(static_cast<size_t>(first - begin), static_cast<size_t>(count)),
+              master));
+      if (count == piece.count) {  // the device rounds faster
+        MESHPLAN_CHECK(device_->convert(count, master, weight.from(begin - range.begin)));
+        continue;
+      }
+    }
+    MESHPLAN_CHECK(put(*device_, values, weight.from(begin - range.begin)));
   }
   return Done{};
 }

@@ -58,6 +58,7 @@ class BlockState {
   Status zero_gradients();  ///< resident ones
 
  private:
+  Status fill(size_t flat, const WeightSource& source);
   Status open(BufferClass kind);
   void close(BufferClass kind);
 

@@ -120,7 +120,9 @@ class HostGraphDevice : public GraphDevice {
     const code::SortedTouches touches{id.data(), position.data(), step.count};
     for (int64_t first = 0; first < step.count; first += code::kTouches)
       code::sum_pieces(step, touches, first, Alone());
-    for (int64_t at = 0; at < step.count; ++at) code::step_row(step, touches, at, Alone());
+    for (int64_t at = 0; at < step.count; ++at)
+      step.table.count > 0 ? code::step_entity(step, touches, at, Alone())
+                           : code::step_values(step, touches, at, Alone());
     return Done{};
   }
   Status sum(int64_t count, const float* losses, double* sum) override {
