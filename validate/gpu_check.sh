@@ -217,7 +217,7 @@ PY
   keep ranked-gpu "$meshplan" validate run "$ranked" --device cuda --json
   keep ranked-gpu-bf16 "$meshplan" validate run "$ranked" --device cuda --precision bf16 --json
   keep ranked-cpu "$meshplan" validate run "$ranked" --threads "$(nproc)" --deterministic --json
-  graph large 1000000 10000000 20 "dimension: 400" "batch: 20000" "batch_negatives: 500" "uniform_negatives: 500" "epochs: 3"
+  graph large 1000000 5000000 20 "dimension: 400" "batch: 20000" "batch_negatives: 500" "uniform_negatives: 500" "epochs: 3"
   # D, negatives of the batch and uniform ones, edges of a batch, products, partitions
   for setting in "400 500 500 20000 bf16 1" "400 500 500 20000 fp32 1" "400 500 500 50000 bf16 1" "400 500 500 5000 bf16 1" "400 500 500 20000 bf16 4" \
     "400 100 100 20000 bf16 1" "200 500 500 20000 bf16 1" "104 500 500 20000 bf16 1" "100 50 50 20000 fp32 1" "400 1000 1000 20000 bf16 1"; do

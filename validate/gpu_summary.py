@@ -6,13 +6,14 @@ Stages that have not run are "unmeasured". Exit code 5 where a figure misses its
 """
 import json
 import pathlib
+import re
 import statistics
 import sys
 
 folder = pathlib.Path(sys.argv[1])
-# The executor's own trainer counts buffers alone. CUDA's context and the libraries' workspaces, as the cost model assumes them for
-# trainers on GPUs (strategies/trainer/trainer.hpp).
-LIBRARIES = (900 + 256) << 20
+# Runs count buffers alone; CUDA's context and the libraries' workspaces are what the trainer's file says.
+TRAINER = (pathlib.Path(__file__).parent.parent / "strategies/data/trainers/meshplan-gpu.yaml").read_text()
+LIBRARIES = sum(int(re.search(rf"^  {key}: (\d+)", TRAINER, re.M)[1]) for key in ("context_bytes", "workspace_bytes"))
 
 
 def read(stage, name):
