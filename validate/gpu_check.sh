@@ -5,6 +5,7 @@
 #
 #   validate/gpu_check.sh pack             build/gpu.tar.xz: programs and libraries of the stages, on a machine with a build
 #   validate/gpu_check.sh 1 ... 7          on a machine with a GPU; results in validate/gpu/<device>/stage-N/
+#   validate/gpu_predict.py FOLDER MESHPLAN GPU   what the cost model expects of these runs; no GPU needed
 #   validate/gpu_summary.py FOLDER         what is there as one document (every stage prints it at its end)
 #
 #   1 every kernel against a float64 reference; memory checker on tiny shapes; the communicators
@@ -148,7 +149,7 @@ JSON
       name=$model-s$seq-mb$micro-$recompute
       keep "$name" "$meshplan" validate run "$model" "1x1x$gpu" --gpus 1 --trainer meshplan-gpu --gradients "$(gradients "$model")" \
         --seq "$seq" --global-batch $((2 * micro)) --micro-batch "$micro" --recompute "$recompute" --steps 4 --device cuda \
-        --profile "$results/profile.yaml" --json
+        --json
     done
   done
   ;;
@@ -176,13 +177,11 @@ PY
   done
   ;;
 5)
-  [ -s "$results/profile.yaml" ] || { echo "error: stage 3 first: it measures the profile" >&2; exit 4; }
   keep simulated "$meshplan" simulate llama3.1-405b 1024x8xH100 --trainer meshplan-gpu --seq 8192 --global-batch 2048 --tp 8 --pp 16 \
     --dp 64 --zero 1 --micro-batch 1 --json --save "$out/plan.yaml"
   for rank in stage=0 stage=7 stage=15; do
     late && exit 0
-    keep "rank-$rank" "$meshplan" validate run "$out/plan.yaml" --steps 2 --device cuda --emulate-rank $rank,tp=0 \
-      --profile "$results/profile.yaml" --json
+    keep "rank-$rank" "$meshplan" validate run "$out/plan.yaml" --steps 2 --device cuda --emulate-rank $rank,tp=0 --json
   done
   ;;
 6)
@@ -231,5 +230,6 @@ PY
   ;;
 esac
 rm -f "$out"/*.part
+case $stage in 3 | 5 | 7) "${python[@]}" "$root/validate/gpu_predict.py" "$results" "$meshplan" "$gpu" >"$results/predictions.json" ;; esac
 "${python[@]}" "$root/validate/gpu_summary.py" "$results" | tee "$results/summary.json"
 [ $failed = 0 ] || exit 5

@@ -42,7 +42,7 @@ class GpuPricer {
       const BucketPrice parts = bucket_price(*bucket, context_);
       const double slow = context_.kernel_slowdown;
       out.products_s = parts.products_s * slow;
-      const double rest = (parts.scores_s + parts.rows_s) * slow;
+      const double rest = (parts.scores_s + parts.rows_s) * slow + parts.small_s;
       // The device waits where the host needs longer to launch than it to work.
       out.rest_s = rest + std::max(0.0, parts.kernels * launch_s_ - out.products_s - rest);
       return out;

@@ -6,9 +6,15 @@
 namespace meshplan {
 namespace {
 
-// Kernels of a batch beside its products: draws, two gathers, operators and losses of both sides,
-// sorting and merging of equal rows, three kinds of steps.
-constexpr double kKernelsBeside = 16;
+// Kernels of a batch beside its products: draws, gathers, operators and losses of both sides,
+// sorts of relations and rows, merging of equal ones, steps of both.
+constexpr double kKernelsBeside = 27;
+// A kernel's start and end on the device, which a stream does not hide; and the kernels that take
+// as long for a small batch as for a large one: radix sorts 57, draws 10, the sum of the losses 5
+// us, sums and steps of operators at least 24, 75 for 20,000 edges of 20 relations. By ncu on an
+// H200 (validate/README.md, stage 7).
+constexpr double kKernelGap_s = 1e-6, kSmallKernels_s = 96e-6, kOperatorsOfEdges_s = 51e-6;
+constexpr double kOperatorEdges = 20000;
 
 }  // namespace
 
@@ -28,18 +34,26 @@ BucketPrice bucket_price(const BucketStep& s, const PriceContext& context) {
                       product(chunk, s.dimension, n, Layout::nn) +
                       product(n, s.dimension, chunk, Layout::nt);
   out.products_s = batches * d(s.sides) * side;
-  // Scores are read and their gradients written; operators read and write the ends of the edges.
-  const double score_bytes = d(s.sides * batch * n) * 2 * 4;
-  const double operator_bytes = d(batch) * d(s.parameters + 2 * s.dimension) * 4 * 6;
-  out.scores_s =
-      batches * (context.kernels.memory_bound(score_bytes).seconds +
-                 (s.parameters > 0 ? context.kernels.memory_bound(operator_bytes).seconds : 0));
-  // A row is read and written once to gather it; its gradient is read, the row read and written.
-  const double rows = 2 * d(batch) + d(s.sides * chunks * s.uniform);
-  const double row_bytes = d(s.dimension) * 4 + 4;
-  out.rows_s = batches * (context.kernels.random_rows(2 * rows * row_bytes).seconds +
-                          context.kernels.random_rows(3 * rows * row_bytes).seconds);
+  // What the kernels of profiler/cuda/graph_batch.cu and graph_step.cu read and write. Operands of
+  // products in 16 bits are made on the way; the ends of the edges are kept in fp32 beside them.
+  const bool narrow = bytes_of(s.in) == 2;
+  const double rows = 2 * d(batch) + d(s.sides * chunks * s.uniform), ends = 2 * d(batch);
+  const double row = 4 * d(s.dimension), operand = narrow ? row / 2 : row;
+  const double scores = d(s.sides * batch * n) * (narrow ? 6 : 8);
+  double operators = 0;
+  if (s.parameters > 0) {
+    const double gradients = 4 * d(batch) * d(s.parameters);
+    operators = ends * (row + operand) + ends * 4 * row + 2 * gradients;
+  }
+  out.scores_s = batches * (context.kernels.memory_bound(scores).seconds +
+                            (operators > 0 ? context.kernels.memory_bound(operators).seconds : 0));
+  const double gathered = rows * (row + operand) + (narrow ? ends * row : 0);
+  out.rows_s = batches * (context.kernels.random_rows(gathered).seconds +
+                          context.kernels.random_rows(3 * rows * row).seconds);
   out.kernels = batches * (3 * d(s.sides) + kKernelsBeside);
+  out.small_s = batches * kSmallKernels_s + out.kernels * kKernelGap_s;
+  if (s.parameters > 0)
+    out.small_s += batches * kOperatorsOfEdges_s * std::min(1.0, d(batch) / kOperatorEdges);
   return out;
 }
 

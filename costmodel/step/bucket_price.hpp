@@ -11,8 +11,9 @@ struct BucketPrice {
   double products_s = 0;  ///< scores, gradients of queries and of candidates: 12 N D FLOP an edge
   double scores_s = 0;    ///< losses, operators
   double rows_s = 0;      ///< gathered, merged, stepped by row-wise Adagrad
+  double small_s = 0;     ///< kernels that no batch is too small for, and gaps between all
   double kernels = 0;     ///< launches by the host
-  double seconds() const { return products_s + scores_s + rows_s; }
+  double seconds() const { return products_s + scores_s + rows_s + small_s; }
 };
 BucketPrice bucket_price(const BucketStep& step, const PriceContext& context);
 

@@ -23,9 +23,15 @@ int compared(const RunAnswer& answer) {
               false);
 }
 
-int emulate(const RunQuestion& run, const Cluster& cluster, const std::string& rank, bool json) {
+int emulate(const RunQuestion& run, const Cluster& cluster, const std::string& rank,
+            bool predict_only, bool json) {
   EmulateQuestion question{.run = run, .cluster = cluster};
   MESHPLAN_CLI_TRY(question.rank, rank_choice_from(rank), json);
+  if (predict_only) {
+    MESHPLAN_CLI_TRY(const RankPrediction predicted, predict_rank(question), json);
+    print(json ? to_json(predicted) : to_text(predicted));
+    return 0;
+  }
   auto ran = [&] {
     const Progress progress("running one rank");
     return emulate_rank(question);
@@ -55,6 +61,10 @@ int run_validate_run(const Arguments& arguments) {
   app.add_option("--emulate-rank", emulated,
                  "run this rank alone, what others do modelled: stage=3,tp=0")
       ->group("Run");
+  bool predict_only = false;
+  app.add_flag("--predict-only", predict_only, "what is expected of that rank; nothing is run")
+      ->group("Run")
+      ->needs("--emulate-rank");
   MESHPLAN_CLI_PARSE(app, arguments);
   MESHPLAN_CLI_TRY(const report::Question question, resolve(inputs), inputs.json);
   OpenKnobs open;
@@ -66,7 +76,7 @@ int run_validate_run(const Arguments& arguments) {
   if (const Status status = apply_run_flags(flags, run); !status.ok()) {
     return fail(status.error(), inputs.json);
   }
-  if (!emulated.empty()) return emulate(run, question.cluster, emulated, inputs.json);
+  if (!emulated.empty()) return emulate(run, question.cluster, emulated, predict_only, inputs.json);
   auto ran = [&] {
     const Progress progress("training");
     return run_plan(run);

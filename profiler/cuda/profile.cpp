@@ -92,8 +92,11 @@ class Profiler {
   }
 
   /// Random bf16 in [-1, 1): products of zeros draw less power and run faster than a step does.
+  /// Results lie behind it, from results_ on: as operands of the next product they would grow until
+  /// they are infinite, and a product of those draws no power either.
   Status allocate(const GpuFacts& facts) {
-    bytes_ = std::min<int64_t>(facts.memory_bytes / 2, int64_t{12} << 30);
+    bytes_ = std::min<int64_t>(facts.memory_bytes / 2, int64_t{14} << 30);
+    results_ = bytes_ / 14 * 5 / 256 * 256;
     MESHPLAN_TRY(memory_, DeviceMemory::make(bytes_));
     std::vector<uint16_t> noise(1 << 22);
     std::mt19937 random(1);
@@ -112,47 +115,38 @@ class Profiler {
     return Done{};
   }
 
-  /// So many large products, 1.5 ms each, ahead of what is timed.
-  Status load(int products) {
-    const Product large{.m = 8192, .n = 8192, .k = 8192};
-    for (int i = 0; i < products; ++i) {
-      MESHPLAN_CHECK(products_->run(stream_.get(), large, at(0), at(1 << 28), at(1 << 29)));
-    }
-    return Done{};
-  }
-
   Result<BoardState> board() {
     MESHPLAN_TRY(const Nvml nvml, Nvml::open(device_));
     driver_ = nvml.driver();
     // sustained: the largest product for a second, read while it runs
+    const Product large{.m = 8192, .n = 8192, .k = 8192};
     const auto until = Clock::now() + std::chrono::seconds(options_.quick ? 1 : 3);
     while (Clock::now() < until) {
-      MESHPLAN_CHECK(load(50));
+      for (int i = 0; i < 50; ++i) {
+        MESHPLAN_CHECK(products_->run(stream_.get(), large, at(0), at(1 << 28), at(results_)));
+      }
       MESHPLAN_CUDA(cudaStreamSynchronize(stream_.get()));
     }
-    MESHPLAN_CHECK(load(50));
+    for (int i = 0; i < 50; ++i) {
+      MESHPLAN_CHECK(products_->run(stream_.get(), large, at(0), at(1 << 28), at(results_)));
+    }
     const Result<BoardState> state = nvml.read();
     MESHPLAN_CUDA(cudaStreamSynchronize(stream_.get()));
     return state;
   }
 
-  /// Seconds of one call among back-to-back calls. warm: on a board as loaded as training keeps it.
-  /// A board that was idle runs its first tenth of a second of products up to a quarter faster than
-  /// its power limit sustains (H200, 2026-11-26: 830 against 670 TFLOP/s).
-  Result<double> time(const Work& work, bool warm = false) {
+  /// Seconds of one call among back-to-back calls.
+  Result<double> time(const Work& work) {
     MESHPLAN_CHECK(work());  // first use: loads kernels, chooses algorithms
     int64_t repeats = 1;
-    bool counts = !warm;  // the first round only finds how often to repeat
     while (true) {
-      if (warm && counts) MESHPLAN_CHECK(load(options_.quick ? 20 : 40));
       MESHPLAN_CUDA(cudaEventRecord(begin_.get(), stream_.get()));
       for (int64_t i = 0; i < repeats; ++i) MESHPLAN_CHECK(work());
       MESHPLAN_CUDA(cudaEventRecord(end_.get(), stream_.get()));
       MESHPLAN_TRY(const double seconds, seconds_between(begin_, end_));
-      if (counts && (seconds >= options_.seconds_per_point || repeats >= 4096)) {
+      if (seconds >= options_.seconds_per_point || repeats >= 4096) {
         return seconds / static_cast<double>(repeats);
       }
-      counts = true;
       const double wanted = 1.2 * options_.seconds_per_point / std::max(seconds, 1e-6);
       repeats = std::min<int64_t>(
           4096, static_cast<int64_t>(std::ceil(static_cast<double>(repeats) * wanted)) + 1);
@@ -179,12 +173,11 @@ class Profiler {
                               .out = weights ? DType::fp32 : DType::bf16,
                               .accumulate = weights};
         const int64_t a = 2 * product.m * product.k, b = 2 * product.n * product.k;
-        const int64_t c = 4 * product.m * product.n;
-        if (a + b + c > bytes_) return 0.0;
-        MESHPLAN_TRY(
-            const double seconds,
-            time([&] { return products_->run(stream_.get(), product, at(0), at(a), at(a + b)); },
-                 true));
+        const int64_t c = bytes_of(product.out) * product.m * product.n;
+        if (a + b > results_ || results_ + c > bytes_) return 0.0;
+        MESHPLAN_TRY(const double seconds, time([&] {
+                       return products_->run(stream_.get(), product, at(0), at(a), at(results_));
+                     }));
         return seconds / (2 * s[0] * s[1] * s[2]);
       }));
     }
@@ -200,6 +193,7 @@ class Profiler {
       return Done{};
     }
     std::vector<double> forward, backward;
+    bool stopped = false;
     for (const double length : lengths) {
       for (const double dim : dims) {
         const auto s = static_cast<int64_t>(length), d = static_cast<int64_t>(dim);
@@ -214,29 +208,28 @@ class Profiler {
         forward.push_back(0);
         backward.push_back(0);
         const int64_t q = 2 * s * 32 * d, kv = 2 * s * 8 * d, lse = 4 * s * 32;
-        if (late() || 4 * q + 4 * kv + lse > bytes_) continue;
-        const int64_t k_at = q, v_at = q + kv, o_at = q + 2 * kv, lse_at = 2 * q + 2 * kv,
-                      do_at = lse_at + lse, dq_at = do_at + q, dk_at = dq_at + q,
-                      dv_at = dk_at + kv;
+        const int64_t k_at = q, v_at = q + kv, do_at = q + 2 * kv;
+        const int64_t o_at = results_, dq_at = o_at + q, dk_at = dq_at + q, dv_at = dk_at + kv,
+                      lse_at = dv_at + kv;
+        stopped = stopped || late();
+        if (stopped || do_at + q > results_ || lse_at + lse > bytes_) continue;
         const double flops = 2 * length * length * dim * 0.5 * 32;
-        MESHPLAN_TRY(const double ahead, time(
-                                             [&] {
-                                               return (*cudnn)->forward(
-                                                   stream_.get(), shape, at(0), at(k_at), at(v_at),
-                                                   at(o_at), at<float>(lse_at));
-                                             },
-                                             true));
-        MESHPLAN_TRY(const double back, time(
-                                            [&] {
-                                              return (*cudnn)->backward(
-                                                  stream_.get(), shape, false, at(0), at(k_at),
-                                                  at(v_at), at(o_at), at<float>(lse_at), at(do_at),
-                                                  at(dq_at), at(dk_at), at(dv_at));
-                                            },
-                                            true));
+        MESHPLAN_TRY(const double ahead, time([&] {
+                       return (*cudnn)->forward(stream_.get(), shape, at(0), at(k_at), at(v_at),
+                                                at(o_at), at<float>(lse_at));
+                     }));
+        MESHPLAN_TRY(const double back, time([&] {
+                       return (*cudnn)->backward(stream_.get(), shape, false, at(0), at(k_at),
+                                                 at(v_at), at(o_at), at<float>(lse_at), at(do_at),
+                                                 at(dq_at), at(dk_at), at(dv_at));
+                     }));
         forward.back() = ahead / (2 * flops);
         backward.back() = back / (5 * flops);
       }
+    }
+    if (stopped) {
+      tell("attention: left out, no time is left");
+      return Done{};
     }
     MESHPLAN_TRY(tables_.kernels["attention-forward"],
                  GridTable::make({lengths, dims}, std::move(forward)));
@@ -264,6 +257,10 @@ class Profiler {
     tell(name);
     const GridQuestion question{sizes, options_.tolerance, [this] { return late(); }};
     MESHPLAN_TRY(MeasuredGrid found, measure_grid(question, measure));
+    if (found.bare) {
+      tell(name + ": left out, no time is left");
+      return Done{};
+    }
     tables_.kernels[name] = std::move(found.table);
     points_ += found.points;
     error_ = std::max(error_, found.error);
@@ -440,7 +437,7 @@ class Profiler {
   Event begin_, end_;
   std::unique_ptr<Products> products_;
   DeviceMemory memory_;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, results_ = 0;
   std::string driver_;
   CpuTables tables_;
 };

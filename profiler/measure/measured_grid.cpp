@@ -26,6 +26,7 @@ class Search {
       open_.push_back({d, 0, last});
     }
     MESHPLAN_CHECK(measure_all());
+    out_.bare = out_.stopped;
     for (; !open_.empty() && question_.tolerance > 0 && !out_.stopped; open_.pop_front()) {
       MESHPLAN_CHECK(divide(open_.front()));
     }

@@ -18,6 +18,7 @@ struct MeasuredGrid {
   size_t points = 0;  ///< measured
   double error = 0;   ///< largest one of interpolation that was seen and left
   bool stopped = false;
+  bool bare = false;  ///< stopped before the ends of all axes were measured: good for nothing
 };
 
 /// The ends of each axis first; then the middle of an interval is measured where the other axes are

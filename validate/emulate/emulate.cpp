@@ -139,21 +139,52 @@ double median(std::vector<StepResult> steps) {
 
 }  // namespace
 
-Result<EmulateAnswer> emulate_rank(const EmulateQuestion& question) {
+namespace {
+
+/// The executable of one rank, and what prices it.
+struct Lone {
+  Executable executable;
+  std::shared_ptr<const CostModel> costs;
+  PlanLinks links;
+  RankPrediction prediction;
+};
+
+Result<Lone> lone_of(const EmulateQuestion& question) {
   MESHPLAN_TRY(Executable executable, make_executable(question.run, RanksHere::one));
   executable.question.profile.reset();  // it may know one rank alone: no step of all is predicted
   const Program& program = executable.program;
-  const RunOptions& options = executable.question.options;
   MESHPLAN_TRY(const Constants constants, load_constants());
-  MESHPLAN_TRY(const std::shared_ptr<const CostModel> costs,
+  MESHPLAN_TRY(std::shared_ptr<const CostModel> costs,
                CostModel::load(question.cluster, constants));
   MESHPLAN_TRY(const PlanLinks links, costs->links(program.plan, program.trainer));
-  EmulateAnswer answer;
-  MESHPLAN_TRY(answer.rank, rank_at(program, question.rank));
-  MESHPLAN_TRY(answer.predicted_compute_s,
+  RankPrediction out{.plan = to_text(program.plan)};
+  MESHPLAN_TRY(out.rank, rank_at(program, question.rank));
+  MESHPLAN_TRY(out.place, place_of_rank(program.plan, program.trainer.rank_order, out.rank));
+  MESHPLAN_TRY(out.compute_s,
                predict_compute(program, question.rank.stage, question.run.profile, *costs, links));
-  answer.compute_from = question.run.profile ? "profile of " + question.run.profile->processor
-                                             : "tables of " + question.cluster.gpu.name;
+  out.compute_from = question.run.profile ? "profile of " + question.run.profile->processor
+                                          : "tables of " + question.cluster.gpu.name;
+  MESHPLAN_TRY(const ExpectedMemory memory, expected_memory(program, out.place));
+  out.peak_bytes = memory.peak;
+  return Lone{std::move(executable), std::move(costs), links, std::move(out)};
+}
+
+}  // namespace
+
+Result<RankPrediction> predict_rank(const EmulateQuestion& question) {
+  MESHPLAN_TRY(const Lone lone, lone_of(question));
+  return lone.prediction;
+}
+
+Result<EmulateAnswer> emulate_rank(const EmulateQuestion& question) {
+  MESHPLAN_TRY(const Lone lone, lone_of(question));
+  const Executable& executable = lone.executable;
+  const Program& program = executable.program;
+  const RunOptions& options = executable.question.options;
+  const std::shared_ptr<const CostModel>& costs = lone.costs;
+  const PlanLinks& links = lone.links;
+  EmulateAnswer answer;
+  answer.predicted = lone.prediction;
 
   // a world of one underneath: the GPU's streams belong to it
   LoneWorld alone(0, 1, nullptr);
@@ -163,7 +194,7 @@ Result<EmulateAnswer> emulate_rank(const EmulateQuestion& question) {
   others.use(seat.device.get());
   others.set_type(program.plan.compute == DType::fp32 ? DType::fp32 : DType::bf16);
   MESHPLAN_CHECK(others.make_noise(program.boundary_bytes));
-  LoneWorld world(answer.rank, static_cast<int>(program.plan.world()),
+  LoneWorld world(answer.predicted.rank, static_cast<int>(program.plan.world()),
                   [&](const LoneCall& call) { return others.stand_in(call); });
   const RandomTokens tokens(program.model.vocabulary, options.initial.seed);
   MESHPLAN_TRY(const std::unique_ptr<RankRun> run,
@@ -175,7 +206,6 @@ Result<EmulateAnswer> emulate_rank(const EmulateQuestion& question) {
   }
   answer.measured_compute_s = median(alone_steps);
   const RankReport report = run->report(world);
-  answer.place = report.place;
   others.take_time(true);
   for (int64_t i = 0; i < options.steps; ++i) {
     MESHPLAN_TRY(const StepResult step, run->step());

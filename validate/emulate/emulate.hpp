@@ -33,13 +33,20 @@ struct ModelledCalls {
   double seconds = 0;  ///< predicted, of one step
 };
 
-struct EmulateAnswer {
-  RunAnswer run;  ///< of the steps without stand-ins: losses mean nothing
+/// What is expected of the rank, nothing run.
+struct RankPrediction {
+  std::string plan;
   int rank = 0;
   RankPlace place;
+  double compute_s = 0;      ///< sum over the operations of a step
+  std::string compute_from;  ///< a profile or the cluster's tables
+  int64_t peak_bytes = 0;    ///< of the buffers
+};
+
+struct EmulateAnswer {
+  RunAnswer run;  ///< of the steps without stand-ins: losses mean nothing
+  RankPrediction predicted;
   double measured_compute_s = 0;         ///< median step while communication takes no time
-  double predicted_compute_s = 0;        ///< sum over the same operations
-  std::string compute_from;              ///< what predicts it: a profile or the cluster's tables
   double measured_with_stand_ins_s = 0;  ///< median step; 0: the device has no stand-ins (CPU)
   double modelled_communication_s = 0;
   std::vector<ModelledCalls> calls;
@@ -47,7 +54,11 @@ struct EmulateAnswer {
 
 /// Errors: of make_executable, no rank of these coordinates (usage), of the device.
 Result<EmulateAnswer> emulate_rank(const EmulateQuestion& question);
+/// Errors as of emulate_rank, but for the device's.
+Result<RankPrediction> predict_rank(const EmulateQuestion& question);
 
+std::string to_text(const RankPrediction& prediction);
+std::string to_json(const RankPrediction& prediction);  ///< schema meshplan.rank-prediction/1
 std::string to_text(const EmulateAnswer& answer);
 std::string to_json(const EmulateAnswer& answer);  ///< schema meshplan.emulate/1
 

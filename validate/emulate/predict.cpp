@@ -37,8 +37,10 @@ Result<double> predict_compute(const Program& program, int stage,
                                const PlanLinks& links) {
   if (!profile) {
     const PriceContext context = costs.context(program.plan, program.trainer, links);
-    return sum_over_stage(
-        program, stage, [&](const Op& op) -> Result<double> { return price(op, context).seconds; });
+    // as in a step estimate: kernels of a step take longer than in benchmarks
+    return sum_over_stage(program, stage, [&](const Op& op) -> Result<double> {
+      return context.kernel_slowdown * price(op, context).seconds;
+    });
   }
   const CpuTables& tables = profile->of(1);
   return sum_over_stage(program, stage, [&](const Op& op) -> Result<double> {

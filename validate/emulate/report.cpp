@@ -12,15 +12,16 @@ using Json = nlohmann::ordered_json;
 
 std::string to_text(const EmulateAnswer& answer) {
   const RunAnswer& run = answer.run;
-  std::string out =
-      fmt::format("rank {} of {} (stage {}, tp {}, cp {}, data {}) alone on {}\n  {}\n",
-                  answer.rank, run.ranks, answer.place.stage, answer.place.tp, answer.place.cp,
-                  answer.place.data, run.device, run.plan);
+  std::string out = fmt::format(
+      "rank {} of {} (stage {}, tp {}, cp {}, data {}) alone on {}\n  {}\n", answer.predicted.rank,
+      run.ranks, answer.predicted.place.stage, answer.predicted.place.tp, answer.predicted.place.cp,
+      answer.predicted.place.data, run.device, run.plan);
   for (const std::string& what : run.replaced) out += fmt::format("  {}\n", what);
   out += fmt::format(
       "\n  measured: operations of a step        {:.4f} s, predicted {:.4f} s ({:+.1f} %), {}\n",
-      answer.measured_compute_s, answer.predicted_compute_s,
-      100 * (answer.predicted_compute_s / answer.measured_compute_s - 1), answer.compute_from);
+      answer.measured_compute_s, answer.predicted.compute_s,
+      100 * (answer.predicted.compute_s / answer.measured_compute_s - 1),
+      answer.predicted.compute_from);
   out += fmt::format(
       "  measured: memory of the buffers       {} bytes, predicted {}{}; laid out in {}\n",
       run.peak_bytes, run.expected_peak_bytes, run.memory_equal ? "" : "  DIFFERENT",
@@ -41,6 +42,27 @@ std::string to_text(const EmulateAnswer& answer) {
   return out;
 }
 
+std::string to_text(const RankPrediction& p) {
+  return fmt::format(
+      "rank {} (stage {}, tp {}, cp {}, data {}) of {}\n  predicted: operations of a step {:.4f} "
+      "s, "
+      "{}; memory of the buffers {} bytes; nothing was run\n",
+      p.rank, p.place.stage, p.place.tp, p.place.cp, p.place.data, p.plan, p.compute_s,
+      p.compute_from, p.peak_bytes);
+}
+
+std::string to_json(const RankPrediction& p) {
+  const Json out = {{"schema", "meshplan.rank-prediction/1"},
+                    {"plan", p.plan},
+                    {"rank", p.rank},
+                    {"stage", p.place.stage},
+                    {"predicted",
+                     {{"compute_s", p.compute_s},
+                      {"compute_from", p.compute_from},
+                      {"peak_memory_bytes", p.peak_bytes}}}};
+  return out.dump(2) + "\n";
+}
+
 std::string to_json(const EmulateAnswer& answer) {
   const RunAnswer& run = answer.run;
   Json calls = Json::array();
@@ -55,8 +77,8 @@ std::string to_json(const EmulateAnswer& answer) {
       {"schema", "meshplan.emulate/1"},
       {"plan", run.plan},
       {"ranks", run.ranks},
-      {"rank", answer.rank},
-      {"stage", answer.place.stage},
+      {"rank", answer.predicted.rank},
+      {"stage", answer.predicted.place.stage},
       {"device", run.device},
       {"replaced", run.replaced},
       {"measured",
@@ -64,8 +86,8 @@ std::string to_json(const EmulateAnswer& answer) {
         {"peak_memory_bytes", run.peak_bytes},
         {"arena_bytes", run.arena_bytes}}},
       {"predicted",
-       {{"compute_s", answer.predicted_compute_s},
-        {"compute_from", answer.compute_from},
+       {{"compute_s", answer.predicted.compute_s},
+        {"compute_from", answer.predicted.compute_from},
         {"peak_memory_bytes", run.expected_peak_bytes}}},
       {"modelled", {{"communication_s", answer.modelled_communication_s}, {"calls", calls}}},
       {"ledger_equal", run.ledger_equal()},
