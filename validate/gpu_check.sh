@@ -5,7 +5,7 @@
 #
 #   validate/gpu_check.sh pack             build/gpu.tar.xz: programs and libraries of the stages, on a machine with a build
 #   validate/gpu_check.sh 1 ... 7          on a machine with a GPU; results in validate/gpu/<device>/stage-N/
-#   validate/gpu_predict.py FOLDER MESHPLAN GPU   what the cost model expects of these runs; no GPU needed
+#   validate/gpu_predict.py FOLDER MESHPLAN   what the cost model expects of these runs; no GPU needed
 #   validate/gpu_summary.py FOLDER         what is there as one document (every stage prints it at its end)
 #
 #   1 every kernel against a float64 reference; memory checker on tiny shapes; the communicators
@@ -84,6 +84,7 @@ results=$root/validate/gpu/$device
 out=$results/stage-$stage
 mkdir -p "$out"
 nvidia-smi --query-gpu=name,driver_version,memory.total,power.limit,clocks.max.sm --format=csv >"$results/device.csv"
+echo "$gpu" >"$results/gpu"
 date -u +%Y-%m-%d >"$out/date"
 
 late() { [ $((SECONDS - began)) -gt $budget ] && echo "stopped after $budget s: run stage $stage again" >&2; }
@@ -230,6 +231,6 @@ PY
   ;;
 esac
 rm -f "$out"/*.part
-case $stage in 3 | 5 | 7) "${python[@]}" "$root/validate/gpu_predict.py" "$results" "$meshplan" "$gpu" >"$results/predictions.json" ;; esac
+case $stage in 3 | 5 | 7) "${python[@]}" "$root/validate/gpu_predict.py" "$results" "$meshplan" >"$results/predictions.json" ;; esac
 "${python[@]}" "$root/validate/gpu_summary.py" "$results" | tee "$results/summary.json"
 [ $failed = 0 ] || exit 5

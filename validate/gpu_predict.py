@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the cost model expects of the runs of gpu_check.sh, as one JSON document: gpu_predict.py FOLDER MESHPLAN GPU
+"""What the cost model expects of the runs of gpu_check.sh, as one JSON document: gpu_predict.py FOLDER MESHPLAN
 
 Of every run of stage 3 and rank of stage 5: by the tables that come with meshplan (costmodel/data), and by FOLDER/profile.yaml.
 Of every setting of stage 7: by the tables.
@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-folder, meshplan, gpu = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+folder, meshplan = pathlib.Path(sys.argv[1]), sys.argv[2]
+gpu = (folder / "gpu").read_text().strip()  # as meshplan calls it
 profile = folder / "profile.yaml"
 
 

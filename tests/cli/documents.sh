@@ -79,6 +79,15 @@ run 0 simulate mixtral-8x7b 2x8xH100 --tp 8 --micro-batch 1 --global-batch 64
 out_has "other jobs"
 out_has "equal share"
 
+# Gradients in half the bytes; a few layers that recompute take a part of what all of them save.
+one=(llama3-8b 8xH100 --tp 8 --micro-batch 1 --trainer meshplan-gpu --recompute selective --json)
+bytes() { run 0 simulate "${one[@]}" "$@" && sed -n 's/.*"peak_memory_bytes": \([0-9]*\).*/\1/p' "$work/out" | head -1; }
+all=$(bytes) narrow=$(bytes --gradients bf16) some=$(bytes --recompute-layers 8) none=$(bytes --recompute-layers 0)
+[ $((all - narrow)) -gt 1900000000 ] && [ $((all - narrow)) -lt 2200000000 ] || problem "bf16 gradients save $((all - narrow)) bytes"
+[ "$all" -lt "$some" ] && [ "$some" -lt "$none" ] || problem "recompute of all, 8, 0 layers: $all, $some, $none bytes"
+run 0 simulate "${one[@]}" --recompute-layers 8
+out_has '"recompute_layers": 8'
+
 # What does not fit is an answer, not an error.
 run 0 simulate llama3-70b 8xH100 --tp 8 --micro-batch 1 --recompute none --json
 out_has '"fits": false'

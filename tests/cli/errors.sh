@@ -28,6 +28,16 @@ err_has "bf16, fp16"
 run 0 simulate 1B 8xV100 --tp 1 --seq 2048
 out_has "--precision fp16"
 
+run 2 simulate llama3-8b 8xH100 --gradients fp16
+err_has "gradients are not accumulated in this format"
+err_has "fp32, bf16"
+run 2 simulate llama3-8b 8xH100 --precision fp32 --gradients bf16
+err_has "accumulate their gradients in fp32"
+run 2 simulate llama3-8b 8xH100 --tp 8 --micro-batch 1 --recompute full --recompute-layers -1
+err_has "--recompute-layers"
+run 2 validate run llama3-8b 8xH100 --predict-only
+err_has "--emulate-rank"
+
 run 2 plan llama3-70b 64x8xH100 --keep-free 100
 err_has "leaves no memory for a plan"
 err_has "0 to 99"

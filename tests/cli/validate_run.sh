@@ -93,6 +93,10 @@ out_has "modelled: communication"
 out_lacks DIFFERENT
 run 0 validate run "$work/plan.yaml" --steps 1 --emulate-rank stage=0 --profile "$work/cpu.yaml" --json
 out_has '"schema": "meshplan.emulate/1"'
+run 0 validate run "$work/plan.yaml" --emulate-rank stage=1,tp=1 --predict-only --json
+out_has '"schema": "meshplan.rank-prediction/1"'
+out_has '"compute_from": "tables of'
+out_lacks measured
 run 2 validate run "$work/plan.yaml" --emulate-rank stage=2
 run 2 validate run "$work/plan.yaml" --emulate-rank where=2
 run 2 validate run "$work/plan.yaml" --device gpu

@@ -44,9 +44,9 @@ std::string to_text(const EmulateAnswer& answer) {
 
 std::string to_text(const RankPrediction& p) {
   return fmt::format(
-      "rank {} (stage {}, tp {}, cp {}, data {}) of {}\n  predicted: operations of a step {:.4f} "
-      "s, "
-      "{}; memory of the buffers {} bytes; nothing was run\n",
+      "rank {} (stage {}, tp {}, cp {}, data {}) of {}\n"
+      "  predicted: operations of a step {:.4f} s, {}; memory of the buffers {} bytes; "
+      "nothing was run\n",
       p.rank, p.place.stage, p.place.tp, p.place.cp, p.place.data, p.plan, p.compute_s,
       p.compute_from, p.peak_bytes);
 }

@@ -79,6 +79,12 @@ TEST_CASE("sizes are measured until what lies between is known") {
   REQUIRE(late.ok());
   CHECK(late->stopped);
   CHECK(late->points == 3);
+  CHECK_FALSE(late->bare);
+  asked = 0;
+  const auto bare = measure_grid({{sizes}, 0.03, [&] { return ++asked > 0; }}, kink);
+  REQUIRE(bare.ok());
+  CHECK(bare->points == 1);
+  CHECK(bare->bare);
   CHECK_FALSE(measure_grid({{sizes}, 0.03, {}}, [](const auto&) -> Result<double> {
                 return Diagnostic{.message = "broken"};
               }).ok());
