@@ -125,13 +125,12 @@ std::string to_text(const StepEstimate& e, const Question& q) {
   if (e.host_memory_bytes > 0)
     out += fmt::format("      {} of {} of a GPU's share of host memory\n",
                        bytes(e.host_memory_bytes), bytes(e.host_capacity_bytes));
-  std::string degrees = fmt::format("{} GPUs = tp {} x cp {} x pp {} x dp {}", grouped(p.world()),
+  std::string degrees = fmt::format("{} = tp {} x cp {} x pp {} x dp {}", plural(p.world(), "GPU"),
                                     p.tp, p.cp, p.pp, p.dp());
   if (p.dp_replicate > 1 && p.zero > 0)
     degrees += fmt::format(" ({} shards x {} copies)", p.dp_shard, p.dp_replicate);
-  degrees += fmt::format("; {} sequences = dp {} x {} micro-batches x {}",
-                         grouped(e.batch.global_sequences), p.dp(), e.batch.micro_batches(p),
-                         p.micro_batch);
+  degrees += fmt::format("; {} = dp {} x {} x {}", plural(e.batch.global_sequences, "sequence"),
+                         p.dp(), plural(e.batch.micro_batches(p), "micro-batch"), p.micro_batch);
   out += "      " + wrapped(degrees, 6) + '\n';
   out += fmt::format("      rank order {}, innermost first\n", q.trainer.rank_order);
   out += not_run_text(e, q, 6);

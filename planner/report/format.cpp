@@ -72,7 +72,9 @@ std::string gb_per_s(double bytes_per_s) { return significant(bytes_per_s / 1e9)
 std::string tflops(double flops_per_s) { return significant(flops_per_s / 1e12) + " TFLOP/s"; }
 
 std::string plural(int64_t n, const char* word) {
-  return fmt::format("{} {}{}", grouped(n), word, n == 1 ? "" : "s");
+  const std::string_view one(word);
+  const char* more = one.size() > 2 && one.substr(one.size() - 2) == "ch" ? "es" : "s";
+  return fmt::format("{} {}{}", grouped(n), word, n == 1 ? "" : more);
 }
 
 std::string wrapped(const std::string& text, int indent, int width) {

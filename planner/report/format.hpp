@@ -18,7 +18,7 @@ std::string percent(double share);                ///< 0.416 -> "41.6 %"
 std::string count(double value);                  ///< "405.9 B" (1e9), "16.8 M", "512"
 std::string gb_per_s(double bytes_per_s);         ///< "450 GB/s" (1e9)
 std::string tflops(double flops_per_s);           ///< "989 TFLOP/s"
-std::string plural(int64_t n, const char* word);  ///< "1 layer", "2 layers"
+std::string plural(int64_t n, const char* word);  ///< "1 layer", "2 layers", "2 batches"
 
 /// Breaks at blanks so that no line exceeds `width`; later lines begin with `indent` blanks. The
 /// first line is taken to start at column `indent`.

@@ -252,7 +252,7 @@ std::string to_text(const SizeAnswer& a, const ScaleInputs& inputs) {
                   days(a.question.days * 86'400), a.question.search.cluster.gpu.name);
   if (a.chosen) {
     const ScalePoint& p = a.tried[*a.chosen];
-    out += fmt::format("needs {} GPUs: {} ({} to {}), {} USD, {}\n", grouped(p.gpus),
+    out += fmt::format("needs {}: {} ({} to {}), {} USD, {}\n", plural(p.gpus, "GPU"),
                        days(p.best->train_s), days(p.best->train_low_s), days(p.best->train_high_s),
                        count(p.best->train_usd), energy(p.best->train_kwh));
     out += "plan  " + brief(p.best->step.plan) + '\n';
