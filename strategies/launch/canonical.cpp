@@ -14,8 +14,8 @@ std::string on_off(bool value) { return value ? "on" : "off"; }
 
 std::string recompute_text(const Plan& plan) {
   if (plan.recompute == Recompute::none) return to_text(plan.recompute);
-  const std::string what = plan.recompute == Recompute::full ? to_text(plan.recompute)
-                                                             : modules_text(plan.recompute_modules);
+  std::string what = plan.recompute == Recompute::full ? to_text(plan.recompute)
+                                                       : modules_text(plan.recompute_modules);
   if (plan.recompute_layers < 0) return what;
   return fmt::format("{}, {} layers a virtual stage", what, plan.recompute_layers);
 }

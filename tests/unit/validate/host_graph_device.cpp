@@ -90,13 +90,13 @@ class HostGraphDevice : public GraphDevice {
     return Done{};
   }
   Status loss(const DeviceLoss& loss) override {
-    // both ways in which GPUs have the scores
-    constexpr int kHeld = 4;
+    // both ways in which GPUs have the scores, in turns
+    constexpr int64_t kHeld = 16;
     for (int64_t row = 0; row < loss.chunks * loss.edges; ++row) {
       code::ScoresInMemory in_memory{code::scores_of(loss, row), loss.slots};
       code::ScoresHeld<kHeld> held(code::scores_of(loss, row), loss.slots, Alone());
-      loss.slots <= 4 * kHeld ? code::loss_row(loss, row, Alone(), held)
-                              : code::loss_row(loss, row, Alone(), in_memory);
+      row % 2 == 0 && loss.slots <= 4 * kHeld ? code::loss_row(loss, row, Alone(), held)
+                                              : code::loss_row(loss, row, Alone(), in_memory);
     }
     return Done{};
   }
