@@ -8,11 +8,12 @@ namespace {
 
 // Kernels of a batch beside its products: draws, gathers, operators and losses of both sides,
 // sorts of relations and rows, merging of equal ones, steps of both.
-constexpr double kKernelsBeside = 27;
-// A kernel's start and end on the device, which a stream does not hide; and the kernels that take
-// as long for a small batch as for a large one: radix sorts 57, draws 10, the sum of the losses 5
-// us, sums and steps of operators at least 24, 75 for 20,000 edges of 20 relations. By ncu on an
-// H200 (validate/README.md, stage 7).
+constexpr double kKernelsBeside = 26;
+// Kernels that take as long for a small batch as for a large one: radix sorts 57, draws 10, the sum
+// of the losses 5 us; sums and steps of operators 75 us for 20,000 edges of 20 relations. From
+// validate/gpu/NVIDIA-H200/stage-7/batch_kernels.csv. Assumed: a kernel's start and end, which a
+// stream does not hide, and that operators take 24 us of those 75 always, which is what passes of
+// FB15k-237 in batches of 1,000 leave for them.
 constexpr double kKernelGap_s = 1e-6, kSmallKernels_s = 96e-6, kOperatorsOfEdges_s = 51e-6;
 constexpr double kOperatorEdges = 20000;
 

@@ -54,16 +54,10 @@ MESHPLAN_CODE Complex<N> conjugate_times(const Complex<N>& p, const Complex<N>& 
 }
 /// Value c of dr from d.
 MESHPLAN_CODE float slope_of_r(const DeviceOperator& o, const float* x, const float* d, int64_t c) {
-  const int64_t half = o.cols / 2;
-  switch (o.op) {
-    case Operator::diagonal:
-      return x[c] * d[c];
-    case Operator::complex_diagonal:
-      return c < half ? x[c] * d[c] + x[c + half] * d[c + half]
-                      : x[c - half] * d[c] - x[c] * d[c - half];
-    default:
-      return d[c];
-  }
+  const int64_t half = o.cols / 2, at = c < half ? c : c - half;
+  if (o.op != Operator::complex_diagonal) return o.op == Operator::diagonal ? x[c] * d[c] : d[c];
+  const Complex<1> slope = conjugate_times(complex_of<1>(x, at, half), complex_of<1>(d, at, half));
+  return c < half ? slope.a.v[0] : slope.b.v[0];
 }
 
 template <int N, class Team>
