@@ -20,6 +20,7 @@ void visit(Visitor& v, Moe& m) {
   v.field("experts", m.experts);
   v.field("experts_per_token", m.top_k);
   v.field("expert_intermediate", m.expert_intermediate);
+  v.field("latent", m.latent);
   v.field("shared_experts", m.shared_experts);
   v.field("shared_intermediate", m.shared_intermediate);
   v.field("shared_gate", m.shared_gate);

@@ -53,6 +53,7 @@ void add_experts(Sheet& s, const Model& model) {
   s.whole("experts", "experts", moe.experts);
   s.whole("experts a token visits", "experts_per_token", moe.top_k);
   s.whole("width of an expert", "expert_intermediate", moe.expert_intermediate);
+  s.whole("dimensions that experts work on", "expert_hidden", expert_hidden(model));
   s.whole("shared experts", "shared_experts", moe.shared_experts);
   s.whole("width of the shared experts", "shared_intermediate", moe.shared_intermediate);
   s.whole("layers with experts", "moe_layers", layers_of(model, LayerKind::moe));

@@ -14,7 +14,7 @@ bool same(const std::optional<Moe>& a, const std::optional<Moe>& b) {
   if (a.has_value() != b.has_value()) return false;
   if (!a) return true;
   return a->experts == b->experts && a->top_k == b->top_k &&
-         a->expert_intermediate == b->expert_intermediate &&
+         a->expert_intermediate == b->expert_intermediate && a->latent == b->latent &&
          a->shared_intermediate == b->shared_intermediate && a->shared_gate == b->shared_gate &&
          a->first_dense_layers == b->first_dense_layers && a->every == b->every;
 }

@@ -10,6 +10,10 @@ bool is_gated(ActivationType activation) {
   return activation == ActivationType::swiglu || activation == ActivationType::geglu;
 }
 
+int64_t expert_hidden(const Model& m) {
+  return m.moe && m.moe->latent > 0 ? m.moe->latent : m.hidden;
+}
+
 int64_t value_head_dim(const Model& m) { return m.mla ? m.mla->v_head_dim : m.head_dim; }
 
 LayerKind kind_of(const Model& m, int64_t layer) {
@@ -33,23 +37,29 @@ int64_t norm_parameters(const Model& m) { return m.norm_bias ? 2 * m.hidden : m.
 namespace {
 
 /// Two or three products hidden x width, and their biases.
-int64_t mlp_parameters(const Model& m, int64_t width, bool bias) {
+int64_t mlp_parameters(const Model& m, int64_t hidden, int64_t width, bool bias) {
   const int64_t in = is_gated(m.activation) ? 2 : 1;
-  return (in + 1) * m.hidden * width + (bias ? in * width + m.hidden : 0);
+  return (in + 1) * hidden * width + (bias ? in * width + hidden : 0);
+}
+
+int64_t one_expert(const Model& m) {
+  return mlp_parameters(m, expert_hidden(m), m.moe->expert_intermediate, m.moe->expert_bias);
 }
 
 int64_t moe_parameters(const Model& m, int64_t experts) {
   const Moe& moe = *m.moe;
   int64_t total = m.hidden * moe.experts + (moe.router_bias ? moe.experts : 0);
-  total += experts * mlp_parameters(m, moe.expert_intermediate, moe.expert_bias);
-  if (moe.shared_intermediate > 0) total += mlp_parameters(m, moe.shared_intermediate, m.mlp_bias);
+  total += 2 * m.hidden * moe.latent + experts * one_expert(m);
+  if (moe.shared_intermediate > 0)
+    total += mlp_parameters(m, m.hidden, moe.shared_intermediate, m.mlp_bias);
   if (moe.shared_gate) total += m.hidden;
   return total;
 }
 
 int64_t layer_parameters(const Model& m, LayerKind kind, int64_t experts) {
-  const int64_t mlp = kind == LayerKind::moe ? moe_parameters(m, experts)
-                                             : mlp_parameters(m, m.intermediate, m.mlp_bias);
+  const int64_t mlp = kind == LayerKind::moe
+                          ? moe_parameters(m, experts)
+                          : mlp_parameters(m, m.hidden, m.intermediate, m.mlp_bias);
   return attention_parameters(m) + mlp + m.norms_per_layer * norm_parameters(m);
 }
 
@@ -78,7 +88,7 @@ int64_t attention_parameters(const Model& m) {
 
 int64_t expert_parameters_of_layer(const Model& m) {
   if (!m.moe) return 0;
-  return m.moe->experts * mlp_parameters(m, m.moe->expert_intermediate, m.moe->expert_bias);
+  return m.moe->experts * one_expert(m);
 }
 
 int64_t parameters_of_layer(const Model& m, LayerKind kind) {

@@ -93,13 +93,7 @@ Model hybrid_from_hf(MapReader& config) {
         moe.shared_experts * hf_dimension(config, "moe_shared_expert_intermediate_size", 0);
     moe.router = Router::sigmoid;
     moe.router_bias = true;
-    const int64_t latent = hf_dimension(config, "moe_latent_size", 0);
-    if (latent > 0 && latent < m.hidden) {
-      moe.expert_intermediate = moe.expert_intermediate * latent / m.hidden;
-      m.assumptions.push_back(fmt::format(
-          "experts work on {} of {} dimensions: taken as narrower experts of equal weights", latent,
-          m.hidden));
-    }
+    moe.latent = hf_dimension(config, "moe_latent_size", 0);
     m.moe = moe;
   }
   m.assumptions.push_back(fmt::format(

@@ -27,6 +27,8 @@ struct Moe {
   int64_t experts = 0;
   int64_t top_k = 0;
   int64_t expert_intermediate = 0;  ///< width of one expert
+  int64_t latent = 0;  ///< dimensions that a token is projected to before it is sent to its experts
+                       ///< (LatentMoE of Nemotron 3); 0: experts read and write the hidden size
   int64_t shared_experts = 0;
   int64_t shared_intermediate = 0;  ///< width of all shared experts together; 0 = none
   bool shared_gate = false;         ///< sigmoid gate [hidden, 1] on the shared expert (Qwen2-MoE)
@@ -103,6 +105,9 @@ bool is_gated(ActivationType activation);
 
 /// Head dimension of v: v_head_dim with MLA, else head_dim.
 int64_t value_head_dim(const Model& model);
+
+/// Dimensions of the rows that experts read and write.
+int64_t expert_hidden(const Model& model);
 
 /// Bit set of the modules that layers of this model are made of.
 uint32_t modules_of(const Model& model);

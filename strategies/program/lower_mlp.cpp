@@ -47,7 +47,8 @@ namespace {
 struct Experts {
   BlockBuilder& builder;
   Route route;
-  int64_t rows, hidden;  ///< rows for this rank's tokens: tokens * top_k * expert capacity
+  int64_t rows;    ///< for this rank's tokens: tokens * top_k * expert capacity
+  int64_t hidden;  ///< dimensions that experts read and write
   BufferId logits, gates, routing;
 
   void route_tokens() {
@@ -105,11 +106,11 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   const Plan& plan = context.plan;
   const Moe& moe = *model.moe;
   const int64_t tokens = context.own_tokens();
-  const int64_t h = model.hidden;
+  const int64_t h = expert_hidden(model);
   const int64_t f = moe.expert_intermediate;
 
-  const Weight router =
-      builder.parameter("router.weight", {{"mlp.gate.weight", moe.experts}}, h, -1, true);
+  const Weight router = builder.parameter("router.weight", {{"mlp.gate.weight", moe.experts}},
+                                          model.hidden, -1, true);
   const BufferId logits = builder.local("router logits", Module::router, x, router, 1, DType::fp32);
   Experts experts{builder,
                   {Pass::forward, tokens, moe.experts, moe.top_k},
@@ -119,7 +120,13 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
                   builder.value("gates", tokens, moe.top_k, DType::fp32),
                   builder.value("routing", tokens, moe.top_k, DType::int32)};
   experts.route_tokens();
-  BufferId y = experts.dispatch(x);
+  BufferId y = x;
+  if (moe.latent > 0) {
+    const Weight down = builder.parameter("latent_in.weight", {{"mlp.fc1_latent_proj.weight", h}},
+                                          model.hidden, -1, true);
+    y = builder.local("latent in", Module::dispatch, y, down);
+  }
+  y = experts.dispatch(y);
   const int64_t copies = context.trainer.ep_sends_once ? moe.top_k : 1;
   // Groups of experts lie on neighbouring ranks.
   const double reach =
@@ -157,6 +164,11 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
                          CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies, reach);
   }
   y = experts.combine(y);
+  if (moe.latent > 0) {
+    const Weight up = builder.parameter(
+        "latent_out.weight", {{"mlp.fc2_latent_proj.weight", model.hidden}}, h, -1, true);
+    y = builder.local("latent out", Module::combine, y, up);
+  }
   if (moe.shared_intermediate > 0) {
     const BufferId shared = lower_mlp(builder, x, moe.shared_intermediate, true);
     const Buffer from = builder.at(y);

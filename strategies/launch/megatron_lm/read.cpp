@@ -107,6 +107,7 @@ Model read_model(Config& config) {
     moe.experts = s.integer("--num-experts", 1);
     moe.top_k = s.integer("--moe-router-topk", 2);
     moe.expert_intermediate = s.integer("--moe-ffn-hidden-size", m.intermediate);
+    moe.latent = s.integer("--moe-latent-size", 0);
     moe.shared_intermediate = s.integer("--moe-shared-expert-intermediate-size", 0);
     moe.shared_experts = moe.shared_intermediate > 0 ? 1 : 0;
     moe.shared_gate = s.boolean("--moe-shared-expert-gate", false);

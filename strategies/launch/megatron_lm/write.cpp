@@ -91,6 +91,7 @@ void say_model(const Model& m, const Batch& batch, Flags& f) {
   f.add("--num-experts", moe.experts);
   f.add("--moe-router-topk", moe.top_k);
   f.add("--moe-ffn-hidden-size", moe.expert_intermediate);
+  if (moe.latent > 0) f.add("--moe-latent-size", moe.latent);
   f.add("--moe-token-dispatcher-type", "alltoall");
   f.add("--moe-grouped-gemm");
   if (dense) {

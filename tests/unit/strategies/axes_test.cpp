@@ -146,6 +146,16 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
       if (parameter.expert) expert_values += layer.buffer(parameter.weight).elements();
     CHECK(expert_values == kExperts / 4 * 3 * kH * kF);
   }
+  SECTION("latent experts: what is exchanged and what the experts hold shrinks with the width") {
+    c.plan.ep = 4;
+    const int64_t wide = parameters_of_layer(c.model, LayerKind::moe);
+    c.model.moe->latent = kH / 4;
+    for (const Phase phase : {Phase::forward, Phase::backward})
+      CHECK(moved(c.layer(), phase, Group::ep) ==
+            Moved{{{CollectiveOp::all_to_all, copies / 4}, 2}});
+    CHECK(parameters_of_layer(c.model, LayerKind::moe) ==
+          wide - kExperts * 3 * (kH - kH / 4) * kF + 2 * kH * (kH / 4));
+  }
   SECTION("etp 2 gathers the tokens of both ranks and scatters their sums") {
     c.plan.tp = 2;
     c.plan.sequence_parallel = true;

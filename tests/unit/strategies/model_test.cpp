@@ -104,6 +104,10 @@ TEST_CASE("hybrids are taken as transformers of nearly their published weights")
   // 23 scans.
   CHECK(nano.window == 2048 * 23 / 16);
   CHECK_FALSE(nano.assumptions.empty());
+  const Model super = *find_model("nemotron-3-super-120b-a12b");
+  CHECK(static_cast<double>(parameters(super)) == Approx(120.6e9).epsilon(0.01));
+  CHECK(static_cast<double>(active_parameters(super)) == Approx(12.7e9).epsilon(0.01));
+  CHECK(expert_hidden(super) == 1024);
 }
 
 TEST_CASE("FLOPs per token by hand, in every convention") {

@@ -119,9 +119,9 @@ Result<RunReport> run(const Model& model, const Plan& plan, const Trainer& train
 Result<Comparison> compare(const Model& model, const Plan& plan, const Trainer& trainer,
                            const RunOptions& options) {
   static std::map<std::string, RunReport> kept;
-  const std::string key =
-      fmt::format("{} {} {} {} {} {}", model.moe.has_value(), model.tied_embeddings, model.qk_norm,
-                  options.steps, options.initial.deviation, learning_rate(options, 0));
+  const std::string key = fmt::format("{} {} {} {} {} {}", model.moe ? expert_hidden(model) : 0,
+                                      model.tied_embeddings, model.qk_norm, options.steps,
+                                      options.initial.deviation, learning_rate(options, 0));
   if (!kept.contains(key)) {
     RunOptions healthy = options;
     healthy.fault = Fault::none;

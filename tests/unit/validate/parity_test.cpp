@@ -172,8 +172,12 @@ TEST_CASE("experts over ranks") {
   plan.tp = plan.cp = plan.ep = 2;
   plan.dp_shard = 2;
   check(plan, test::small_moe(), test::fp32_trainer(), with);
+  Model latent = test::small_moe();
+  latent.moe->latent = 16;
+  check(plan, latent, test::fp32_trainer(), with);
   plan.etp = 2;
   check(plan, test::small_moe(), test::fp32_trainer(), with);
+  check(plan, latent, test::fp32_trainer(), with);
 }
 
 TEST_CASE("tied embeddings") {
