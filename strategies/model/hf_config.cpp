@@ -106,6 +106,11 @@ void read_mla(MapReader& config, Model& m) {
   m.mla = mla;
 }
 
+/// Kimi K2 has the layers of DeepSeek-V3.
+bool is_deepseek(const std::string& type) {
+  return type == "deepseek_v2" || type == "deepseek_v3" || type == "kimi_k2";
+}
+
 void read_moe(MapReader& config, const std::string& type, Model& m) {
   Moe moe;
   moe.experts = dimension(config, {"num_experts", "num_local_experts", "n_routed_experts"});
@@ -116,12 +121,12 @@ void read_moe(MapReader& config, const std::string& type, Model& m) {
     config.problem(top_k, "a token cannot visit more experts than there are",
                    "at most " + std::to_string(moe.experts));
   moe.expert_intermediate = dimension(config, {"moe_intermediate_size"}, m.intermediate);
-  if (type == "deepseek_v2" || type == "deepseek_v3") {
+  if (is_deepseek(type) || type == "glm4_moe") {
     moe.shared_experts = dimension(config, {"n_shared_experts"}, 0);
     moe.shared_intermediate = moe.shared_experts * moe.expert_intermediate;
     moe.first_dense_layers = dimension(config, {"first_k_dense_replace"}, 0);
     moe.every = dimension(config, {"moe_layer_freq"}, 1);
-    const bool v3 = type == "deepseek_v3";
+    const bool v3 = type != "deepseek_v2";
     moe.router = config.choice("scoring_func", {"softmax", "sigmoid"},
                                v3 ? "sigmoid" : "softmax") == "sigmoid"
                      ? Router::sigmoid
@@ -182,9 +187,10 @@ void read_llama_like(MapReader& config, const std::string& type, Model& m) {
   const bool bias =
       config.boolean("attention_bias", config.boolean("use_bias", config.boolean("bias", false)));
   m.attention_bias = bias || type == "qwen2" || type == "qwen2_moe";
-  m.attention_output_bias = bias && type != "deepseek_v2" && type != "deepseek_v3";
+  m.attention_output_bias = bias && !is_deepseek(type) && type != "glm4_moe";
   m.mlp_bias = config.boolean("mlp_bias", type == "starcoder2" && bias);
-  m.qk_norm = type == "qwen3" || type == "qwen3_moe" || type == "gemma3_text";
+  m.qk_norm = type == "qwen3" || type == "qwen3_moe" || type == "gemma3_text" ||
+              config.boolean("use_qk_norm", false);
   m.attention_sinks = type == "gpt_oss";
   if (type == "gemma2" || type == "gemma3_text") m.norms_per_layer = 4;
   read_rope(config, m);
@@ -197,13 +203,11 @@ void read_llama_like(MapReader& config, const std::string& type, Model& m) {
     m.window = dimension(config, {"attention_chunk_size"}, 0);
     m.full_attention_every = 4;
   }
-  if (type == "deepseek_v2" || type == "deepseek_v3") {
-    read_mla(config, m);
-    m.mtp_layers = dimension(config, {"num_nextn_predict_layers"}, 0);
-  }
-  static const std::vector<std::string> sparse = {"mixtral",     "qwen2_moe",   "qwen3_moe",
-                                                  "deepseek_v2", "deepseek_v3", "gpt_oss",
-                                                  "llama4",      "llama4_text", "grok-1"};
+  if (is_deepseek(type)) read_mla(config, m);
+  m.mtp_layers = dimension(config, {"num_nextn_predict_layers"}, 0);
+  static const std::vector<std::string> sparse = {
+      "mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2",
+      "gpt_oss", "llama4",    "glm4_moe",  "llama4_text", "grok-1"};
   if (std::find(sparse.begin(), sparse.end(), type) != sparse.end()) read_moe(config, type, m);
   if (type == "grok-1") {
     m.norms_per_layer = 4;
@@ -274,9 +278,9 @@ void read_gpt_like(MapReader& config, const std::string& type, Model& m) {
 }
 
 const std::vector<std::string> kLlamaLike = {
-    "llama",     "mistral",  "mixtral",    "qwen2",       "qwen3",       "qwen2_moe",
-    "qwen3_moe", "gemma",    "gemma2",     "gemma3_text", "deepseek_v2", "deepseek_v3",
-    "gpt_oss",   "nemotron", "starcoder2", "llama4_text", "grok-1"};
+    "llama",    "mistral", "mixtral",  "qwen2",       "qwen3",       "qwen2_moe",   "qwen3_moe",
+    "gemma",    "gemma2",  "phi3",     "gemma3_text", "deepseek_v2", "deepseek_v3", "kimi_k2",
+    "glm4_moe", "gpt_oss", "nemotron", "starcoder2",  "llama4_text", "grok-1"};
 const std::vector<std::string> kGptLike = {"gpt2", "gpt_neox", "opt",        "bloom",
                                            "mpt",  "falcon",   "gpt_bigcode"};
 

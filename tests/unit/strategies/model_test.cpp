@@ -55,6 +55,18 @@ TEST_CASE("parameter counts equal the published totals to the parameter") {
   }
 }
 
+TEST_CASE("totals that are published in round numbers are met within a percent") {
+  const std::vector<std::pair<const char*, double>> totals = {
+      {"kimi-k2", 1.03e12},
+      {"glm-4.5", 355e9},
+      {"glm-4.5-air", 106e9},
+      {"nemotron-3-ultra-550b-a55b", 550e9}};
+  for (const auto& [name, total] : totals) {
+    INFO(name);
+    CHECK(static_cast<double>(parameters(*find_model(name))) == Approx(total).epsilon(0.01));
+  }
+}
+
 TEST_CASE("Megatron GPT sizes follow the paper's formula, plus the final norm") {
   // SC'21, eq. 2: P = 12 L h^2 (1 + 13/12h + (V+s)/12Lh); the final LayerNorm (2h) is not in it.
   const std::vector<std::tuple<const char*, int64_t, int64_t>> shapes = {{"gpt-1.7b", 24, 2304},
