@@ -91,7 +91,7 @@ struct Knobs {
   std::vector<RecomputeChoice> recompute;
   std::vector<StateChoice> states;
   std::vector<ContextParallel> cp_kinds;
-  bool schedule_open = false;
+  bool schedule_open = false, recompute_layers_open = false;
   std::vector<std::string> names;
 };
 
@@ -113,6 +113,7 @@ Knobs knobs_of(const SearchQuestion& q, const PlanFlags& flags, const Plan& plan
   knobs.recompute = {{plan.recompute, plan.recompute_modules}};
   if (open(q.recompute.empty(), "recompute") || plan.recompute == Recompute::selective)
     knobs.recompute = recompute_choices(q);
+  knobs.recompute_layers_open = q.recompute.empty() && flags.recompute_layers.empty();
   knobs.states = {
       {plan.zero, plan.reshard_after_forward, plan.dp_replicate, plan.optimizer_offload}};
   if (open(q.zero.open() && plan.dp() * plan.cp > 1, "zero")) {
@@ -145,6 +146,10 @@ std::vector<Plan> alternatives(const SearchQuestion& q, const PlanFlags& flags, 
       for (const RecomputeChoice& recompute : knobs.recompute) {
         plan.recompute = recompute.kind;
         plan.recompute_modules = recompute.modules;
+        if (knobs.recompute_layers_open) {
+          plan.recompute_layers = recomputed_layers(recompute.share, q.model.layers, plan);
+          if (recompute.share < 1 && plan.recompute_layers < 0) continue;
+        }
         for (const StateChoice& state : knobs.states) {
           plan.zero = state.zero;
           plan.reshard_after_forward = state.reshard;

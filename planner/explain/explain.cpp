@@ -74,9 +74,13 @@ std::string difference(const Plan& from, const Plan& to) {
     parts.push_back(fmt::format("copies {} -> {}", from.dp_replicate, to.dp_replicate));
   if (from.schedule != to.schedule)
     parts.push_back(fmt::format("{} -> {}", name_of(from.schedule), name_of(to.schedule)));
-  if (from.recompute != to.recompute)
-    parts.push_back(
-        fmt::format("recompute {} -> {}", to_text(from.recompute), to_text(to.recompute)));
+  const auto recomputes = [](const Plan& plan) {
+    const bool some = plan.recompute != Recompute::none && plan.recompute_layers >= 0;
+    return to_text(plan.recompute) +
+           (some ? fmt::format(" in {} layers a virtual stage", plan.recompute_layers) : "");
+  };
+  if (recomputes(from) != recomputes(to))
+    parts.push_back(fmt::format("recompute {} -> {}", recomputes(from), recomputes(to)));
   if (from.sequence_parallel != to.sequence_parallel)
     parts.push_back(fmt::format("sequence parallel {}", to.sequence_parallel ? "on" : "off"));
   if (from.reshard_after_forward != to.reshard_after_forward)

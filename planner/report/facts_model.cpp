@@ -235,6 +235,7 @@ Sheet facts_of(const Trainer& t) {
          t.sequence_parallel_default);
   add_memory(s, t);
   list(s, "schedules", "schedules", t.schedules);
+  list(s, "recompute of some layers", "recompute_some_layers", t.recompute_some_layers);
   s.whole("highest ZeRO level", "max_zero", t.max_zero);
   s.flag("tensor parallelism", "tensor_parallel", t.tensor_parallel);
   s.flag("pipeline parallelism", "pipeline_parallel", t.pipeline_parallel);

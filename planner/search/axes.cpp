@@ -87,17 +87,25 @@ std::vector<PassChoice> pass_choices(const SearchQuestion& question) {
 }
 
 std::vector<RecomputeChoice> recompute_choices(const SearchQuestion& question) {
+  const Trainer& trainer = question.trainer;
+  std::vector<RecomputeChoice> result;
+  const auto offer = [&](Recompute kind, uint32_t modules) {
+    // Who names a kind means all layers.
+    if (question.recompute.empty() && recomputes_some_layers(trainer, kind)) {
+      for (const double share : kRecomputeShares) result.push_back({kind, modules, share});
+    }
+    result.push_back({kind, modules});
+  };
   const auto wanted = [&](Recompute kind) {
     return question.recompute.empty() ||
            std::find(question.recompute.begin(), question.recompute.end(), kind) !=
                question.recompute.end();
   };
-  std::vector<RecomputeChoice> result;
-  if (wanted(Recompute::none)) result.push_back({Recompute::none, 0});
-  if (wanted(Recompute::selective) && question.trainer.recompute_limited) {
+  if (wanted(Recompute::none)) offer(Recompute::none, 0);
+  if (wanted(Recompute::selective) && trainer.recompute_limited) {
     // What the trainer can recompute apart, alone and together with the norms.
     const uint32_t has = modules_of(question.model);
-    const auto& units = question.trainer.recompute_units;
+    const auto& units = trainer.recompute_units;
     const uint32_t norm = bit(Module::norm);
     const bool with_norm = std::find(units.begin(), units.end(), norm) != units.end();
     std::set<uint32_t> offered;
@@ -106,16 +114,15 @@ std::vector<RecomputeChoice> recompute_choices(const SearchQuestion& question) {
       offered.insert(unit & has);
       if (with_norm) offered.insert((unit | norm) & has);
     }
-    for (const uint32_t modules : offered) result.push_back({Recompute::selective, modules});
+    for (const uint32_t modules : offered) offer(Recompute::selective, modules);
   } else if (wanted(Recompute::selective)) {
-    result.push_back({Recompute::selective, bit(Module::norm)});
-    result.push_back({Recompute::selective, bit(Module::activation)});
-    result.push_back({Recompute::selective, bit(Module::core_attention)});
-    result.push_back({Recompute::selective, bit(Module::norm) | bit(Module::activation)});
-    result.push_back({Recompute::selective, bit(Module::norm) | bit(Module::mlp_in) |
-                                                bit(Module::activation) | bit(Module::mlp_out)});
+    const uint32_t cheap = bit(Module::norm) | bit(Module::activation);
+    for (const uint32_t modules :
+         {bit(Module::norm), bit(Module::activation), bit(Module::core_attention), cheap,
+          cheap | bit(Module::mlp_in) | bit(Module::mlp_out)})
+      offer(Recompute::selective, modules);
   }
-  if (wanted(Recompute::full)) result.push_back({Recompute::full, 0});
+  if (wanted(Recompute::full)) offer(Recompute::full, 0);
   return result;
 }
 

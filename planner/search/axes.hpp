@@ -24,6 +24,7 @@ std::vector<PassChoice> pass_choices(const SearchQuestion& question);
 struct RecomputeChoice {
   Recompute kind = Recompute::none;
   uint32_t modules = 0;
+  double share = 1;  ///< of each virtual stage's layers
 };
 std::vector<RecomputeChoice> recompute_choices(const SearchQuestion& question);
 

@@ -29,8 +29,8 @@ bool simpler(const Plan& a, const Plan& b) {
     return std::make_tuple(p.tp * p.pp * p.cp * p.ep, p.vpp, static_cast<int>(p.recompute), p.zero,
                            p.dp_replicate, p.optimizer_offload, static_cast<int>(p.schedule), p.tp,
                            p.pp, p.cp, p.ep, p.etp, p.micro_batch, p.recompute_modules,
-                           p.schedule_group, !p.reshard_after_forward, !p.sequence_parallel,
-                           static_cast<int>(p.cp_kind));
+                           p.recompute_layers, p.schedule_group, !p.reshard_after_forward,
+                           !p.sequence_parallel, static_cast<int>(p.cp_kind));
   };
   return key(a) < key(b);
 }

@@ -52,7 +52,9 @@ const PassChoice* enumerated(const SearchQuestion& question, const std::vector<P
   const bool found =
       among(recompute_choices(question),
             [&](const RecomputeChoice& c) {
-              return c.kind == plan.recompute && c.modules == plan.recompute_modules;
+              return c.kind == plan.recompute && c.modules == plan.recompute_modules &&
+                     recomputed_layers(c.share, question.model.layers, plan) ==
+                         plan.recompute_layers;
             }) &&
       among(schedule_choices(question, plan.pp, micro_batches),
             [&](const ScheduleChoice& c) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace meshplan {
 namespace {
@@ -152,6 +153,10 @@ void Walk::below(Plan& plan, const std::vector<RecomputeChoice>& recompute) {
     for (const RecomputeChoice& choice : recompute) {
       plan.recompute = choice.kind;
       plan.recompute_modules = choice.modules;
+      const int before = std::exchange(
+          plan.recompute_layers, recomputed_layers(choice.share, question_.model.layers, plan));
+      if (choice.share < 1 && (plan.recompute_layers < 0 || plan.recompute_layers == before))
+        continue;  // so few layers that this is another choice's plan
       // What no choice of states can mend, and what is too slow whatever they are, is cut in bulk.
       if (!legal(plan, states, legality)) {
         refuse(legality.refused, 1, all_states);

@@ -50,7 +50,7 @@ class Walk {
     std::vector<BlockKind> kinds;
     std::vector<Block> blocks;
     std::vector<BlockMemory> memory;
-    size_t index(BlockKind kind) const;
+    size_t index(const BlockKind& kind) const;
   };
   /// The same priced; links of the groups that share the states.
   struct StateCosts {
@@ -121,7 +121,7 @@ class Walk {
   WalkLimits limits_;
   WalkResult result_;
   std::array<int64_t, kRules> refused_ = {};
-  std::map<std::tuple<int, int, int, bool>, std::unique_ptr<Stages>> stages_;
+  std::map<std::tuple<int, int, ScheduleKind, Recompute, int>, std::unique_ptr<Stages>> stages_;
   using StateKey = std::tuple<int, bool, int, int, bool, bool, bool>;
   std::map<StateKey, States> states_;
   std::map<std::pair<int, StateKey>, StateCosts> state_costs_;    ///< by pp

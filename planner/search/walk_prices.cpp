@@ -8,8 +8,9 @@
 namespace meshplan {
 
 const Walk::Stages* Walk::stages(const Plan& plan) {
-  const auto key = std::make_tuple(plan.pp, plan.vpp, static_cast<int>(plan.schedule),
-                                   plan.recompute == Recompute::full);
+  const bool tells = plan.recompute == Recompute::full || plan.recompute_layers >= 0;
+  const auto key = std::make_tuple(plan.pp, plan.vpp, plan.schedule,
+                                   tells ? plan.recompute : Recompute::none, plan.recompute_layers);
   const auto found = stages_.find(key);
   if (found != stages_.end()) return found->second.get();
   auto& slot = stages_[key];
@@ -62,6 +63,13 @@ void Walk::passes(const std::vector<BlockKind>& kinds, const Plan& plan,
 
 namespace {
 
+/// States do not depend on how passes run.
+BlockKind without_passes(BlockKind kind) {
+  kind.recomputed = kind.kept = false;
+  kind.window = 0;
+  return kind;
+}
+
 auto state_key(const Plan& plan) {
   return std::make_tuple(plan.zero, plan.reshard_after_forward, plan.dp_shard, plan.dp_replicate,
                          plan.optimizer_offload, plan.pp == 1,
@@ -74,9 +82,7 @@ const Walk::States& Walk::states(const Plan& plan, const std::vector<BlockKind>&
   States& states = states_[state_key(plan)];
   std::vector<const PassPrice*> priced;
   for (const BlockKind& kind : kinds) {
-    BlockKind plain = kind;  // states do not depend on how passes run
-    plain.recomputed = false;
-    plain.window = 0;
+    const BlockKind plain = without_passes(kind);
     if (std::find(states.kinds.begin(), states.kinds.end(), plain) != states.kinds.end()) continue;
     const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
     states.kinds.push_back(plain);
@@ -88,10 +94,9 @@ const Walk::States& Walk::states(const Plan& plan, const std::vector<BlockKind>&
   return states;
 }
 
-size_t Walk::States::index(BlockKind kind) const {
-  kind.recomputed = false;
-  kind.window = 0;
-  return static_cast<size_t>(std::find(kinds.begin(), kinds.end(), kind) - kinds.begin());
+size_t Walk::States::index(const BlockKind& kind) const {
+  return static_cast<size_t>(std::find(kinds.begin(), kinds.end(), without_passes(kind)) -
+                             kinds.begin());
 }
 
 const Walk::StateCosts& Walk::state_costs(const Plan& plan, const Stages& stages) {
@@ -99,9 +104,8 @@ const Walk::StateCosts& Walk::state_costs(const Plan& plan, const Stages& stages
   if (costs.kinds.empty()) {
     if (auto links = costs_.links(plan, question_.trainer); links.ok()) costs.links = *links;
   }
-  for (BlockKind kind : stages.layout.kinds) {
-    kind.recomputed = false;
-    kind.window = 0;
+  for (const BlockKind& each : stages.layout.kinds) {
+    const BlockKind kind = without_passes(each);
     if (std::find(costs.kinds.begin(), costs.kinds.end(), kind) != costs.kinds.end()) continue;
     const States& states = this->states(plan, stages.layout.kinds);
     const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
@@ -248,10 +252,8 @@ double Walk::price(const Plan& plan, const Stages& stages) {
   const StateCosts& states = state_costs(plan, stages);
   const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
   PricedKinds priced{passes_, {}};
-  for (BlockKind kind : stages.layout.kinds) {
-    kind.recomputed = false;
-    kind.window = 0;
-    const auto at = std::find(states.kinds.begin(), states.kinds.end(), kind);
+  for (const BlockKind& kind : stages.layout.kinds) {
+    const auto at = std::find(states.kinds.begin(), states.kinds.end(), without_passes(kind));
     priced.states.push_back(states.prices[static_cast<size_t>(at - states.kinds.begin())].get());
   }
   const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, question_.batch.micro_batches(plan),

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <cmath>
+
 #include "strategies/program/op.hpp"
 #include "topologies/base/nearest.hpp"
 
@@ -24,6 +26,12 @@ const std::vector<std::string> kContextParallel = {"all-gather", "ring", "all-to
 const std::vector<std::string> kRecompute = {"none", "selective", "full"};
 
 }  // namespace
+
+int recomputed_layers(double share, int64_t layers, const Plan& plan) {
+  const double each = static_cast<double>(layers) / plan.virtual_stages();
+  return share < 1 && std::ceil(share * each) < each ? static_cast<int>(std::ceil(share * each))
+                                                     : -1;
+}
 
 std::string to_text(ContextParallel kind) { return kContextParallel[static_cast<size_t>(kind)]; }
 std::string to_text(Recompute kind) { return kRecompute[static_cast<size_t>(kind)]; }

@@ -5,6 +5,7 @@
 // of dp * cp (and tp, where experts have a tensor parallelism of their own), so it does not
 // multiply.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -47,8 +48,15 @@ struct Plan {
   bool optimizer_offload = false;  ///< states and step on the host
 
   int dp() const { return dp_shard * dp_replicate; }
+  /// Pieces that the layers are cut into.
+  int virtual_stages() const { return schedule == ScheduleKind::dualpipe ? pp : pp * vpp; }
   int64_t world() const { return int64_t{tp} * cp * pp * dp(); }
 };
+
+/// Shares of a virtual stage's layers that are tried where not all of them recompute.
+constexpr std::array<double, 3> kRecomputeShares = {0.25, 0.5, 0.75};
+/// Plan::recompute_layers of such a share, rounded up; -1 where that is all of them.
+int recomputed_layers(double share, int64_t layers, const Plan& plan);
 
 /// Sequences, tokens and steps of one optimizer step.
 struct Batch {

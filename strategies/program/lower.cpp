@@ -97,7 +97,7 @@ Block lower_block(const LowerContext& context, const BlockKind& kind) {
 
 Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan& plan) {
   // DualPipe holds every piece twice, on the stages that lie opposite each other.
-  const int stages = plan.schedule == ScheduleKind::dualpipe ? plan.pp : plan.pp * plan.vpp;
+  const int stages = plan.virtual_stages();
   const int layers = static_cast<int>(model.layers);
   if (!plan.layer_split.empty()) {
     const auto& split = plan.layer_split;

@@ -184,6 +184,10 @@ Status read_plans(MapReader map, Trainer& t) {
     t.recompute_units.clear();
     for (const std::string& unit : units) t.recompute_units.push_back(recompute_unit(unit));
   }
+  if (map.has("recompute_some_layers"))
+    t.recompute_some_layers = map.texts("recompute_some_layers");
+  check_words(map, "recompute_some_layers", t.recompute_some_layers,
+              {to_text(Recompute::selective), to_text(Recompute::full)});
   if (map.has("rules")) t.rules = map.texts("rules");
   check_words(map, "rules", t.rules, trainer_rule_names());
   return map.finish();
@@ -212,6 +216,11 @@ Result<Trainer> read_trainer(const std::string& path) {
   MESHPLAN_CHECK(read_plans(file.map("plans"), t));
   MESHPLAN_CHECK(file.finish());
   return t;
+}
+
+bool recomputes_some_layers(const Trainer& trainer, Recompute kind) {
+  const auto& kinds = trainer.recompute_some_layers;
+  return std::find(kinds.begin(), kinds.end(), to_text(kind)) != kinds.end();
 }
 
 DType gradient_of(const Trainer& trainer, DType compute) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "strategies/plan/plan.hpp"
 #include "topologies/base/dtype.hpp"
 #include "topologies/base/result.hpp"
 
@@ -166,9 +167,12 @@ struct Trainer {
   std::vector<std::string> context_parallel_kinds = {"all-gather", "ring", "all-to-all"};
   bool hybrid_shard = true;  ///< copies of sharded groups (HSDP)
   bool optimizer_offload = true;
-  bool recompute_limited = false;         ///< selective recompute covers only these units
-  std::vector<uint32_t> recompute_units;  ///< bit sets of Module, see recompute_unit()
-  std::vector<std::string> rules;         ///< ids of the rules it imposes, see strategies/rules
+  bool recompute_limited = false;                  ///< selective recompute covers only these units
+  std::vector<uint32_t> recompute_units;           ///< bit sets of Module, see recompute_unit()
+  std::vector<std::string> recompute_some_layers;  ///< kinds of recompute that may stop after the
+                                                   ///< first layers of each virtual stage (full:
+                                                   ///< --recompute-method block of Megatron-LM)
+  std::vector<std::string> rules;  ///< ids of the rules it imposes, see strategies/rules
 };
 
 /// Modules that trainers recompute together, by the name that trainer files use: core-attention,
@@ -176,6 +180,9 @@ struct Trainer {
 /// 0: no such unit.
 uint32_t recompute_unit(const std::string& name);
 std::vector<std::string> recompute_unit_names();
+
+/// Can recompute of this kind stop after the first layers of each virtual stage?
+bool recomputes_some_layers(const Trainer& trainer, Recompute kind);
 
 /// What weight gradients are accumulated in when products are done in `compute`.
 DType gradient_of(const Trainer& trainer, DType compute);

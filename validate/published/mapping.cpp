@@ -84,7 +84,6 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.fastest_vpp = entry.choice("vpp", {"one", "fastest"}) == "fastest";
     next.expert_tp = entry.text("expert_tp", "fastest") == "tp";
     next.recompute = entry.choice("recompute", {"none", "selective", "full"});
-    next.block_recompute = entry.text("full", "all-layers") == "some-layers";
     const std::vector<std::string> words = {"core-attention", "per-operation", "activation"};
     const std::string word = entry.choice("selective", words);
     next.selective =

@@ -20,7 +20,6 @@ struct TrainerDefaults {
   bool fastest_vpp = false;
   bool expert_tp = false;  ///< experts are cut by tp where nothing is stated; else what is fastest
   std::string recompute = "none";
-  bool block_recompute = false;  ///< full recompute of some layers is a setting of the trainer
   int64_t vocabulary =
       0;  ///< of a row that states none and names no bundled model; 0: the model's kind
   std::vector<std::string> saving;  ///< trainers that save memory where nothing else fits

@@ -203,7 +203,7 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
 struct RecomputeChoice {
   Recompute kind;
   uint32_t modules;
-  double layers = 1;  ///< full: share of each stage's layers
+  double share = 1;  ///< of each virtual stage's layers
 };
 
 /// One choice where the row states it; else the trainer's default, then more and more until it
@@ -238,8 +238,8 @@ Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const Traine
     out.push_back({Recompute::selective, selective});
     out.push_back({Recompute::selective, selective | cheap_modules()});
   }
-  if (usual != Recompute::full && defaults.block_recompute)
-    for (const double layers : {0.25, 0.5, 0.75}) out.push_back({Recompute::full, 0, layers});
+  if (usual != Recompute::full && recomputes_some_layers(question.trainer, Recompute::full))
+    for (const double share : kRecomputeShares) out.push_back({Recompute::full, 0, share});
   out.push_back({Recompute::full, 0});
   return out;
 }
@@ -265,13 +265,12 @@ std::vector<Plan> level_of(Plan plan, double recomputed, const std::vector<int>&
   std::vector<Plan> level;
   for (const int count : chunks) {
     plan.vpp = count;
-    const double layers = double(question.model.layers) / (double(plan.pp) * count);
-    plan.recompute_layers = recomputed < 1 ? static_cast<int>(std::ceil(recomputed * layers)) : -1;
+    plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
+    plan.recompute_layers = recomputed_layers(recomputed, question.model.layers, plan);
     plan.layer_split.clear();
     if (question.trainer.split_by_cost && count == 1 && plan.pp > 1 &&
         plan.pp < question.model.layers)
       plan.layer_split = layers_by_cost(question.model, plan.pp);
-    plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
     for (const int etp : expert_tp) {
       plan.etp = etp;
       for (const int64_t size : micro) {
@@ -369,12 +368,12 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   for (const RecomputeChoice& choice : choices) {
     plan.recompute = choice.kind;
     plan.recompute_modules = choice.modules;
-    question.levels.push_back(level_of(plan, choice.layers, chunks, expert_tp, micro, question));
+    question.levels.push_back(level_of(plan, choice.share, chunks, expert_tp, micro, question));
     if (!may_shard || plan.zero > 0) continue;
     plan.zero = 1;
     plan.dp_shard = static_cast<int>(d.dp);
     plan.dp_replicate = 1;
-    question.levels.push_back(level_of(plan, choice.layers, chunks, expert_tp, micro, question));
+    question.levels.push_back(level_of(plan, choice.share, chunks, expert_tp, micro, question));
   }
   return Done{};
 }

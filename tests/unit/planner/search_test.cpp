@@ -68,6 +68,34 @@ TEST_CASE("405B on 8 GPUs: no plan, and by how much memory is missing") {
   CHECK(result->none->needed_bytes > result->none->capacity_bytes);
 }
 
+TEST_CASE("where memory forces recompute, some layers do if the trainer can say so") {
+  SearchQuestion q = question("llama3-8b", "8xH100");
+  q.tp.values = q.pp.values = q.cp.values = q.zero.values = q.micro_batch.values = {1};
+  q.optimizer_offload = false;
+  q.trainer.recompute_limited = true;  // whole layers or nothing
+  q.trainer.recompute_units.clear();
+  const auto best = [&] { return search(q)->plans.at(0); };
+  const auto needs = [&](Recompute kind) {
+    q.recompute = {kind};
+    const StepEstimate plan = best();
+    CHECK(plan.plan.recompute_layers == -1);
+    return plan.peak_memory_bytes;
+  };
+  q.cluster.gpu.memory_usable_bytes *= 4;
+  const int64_t none = needs(Recompute::none), full = needs(Recompute::full);
+  REQUIRE(full < none);
+  q.recompute.clear();
+  q.cluster.gpu.memory_usable_bytes = (none + full) / 2;
+  const StepEstimate some = best();
+  CHECK(some.plan.recompute == Recompute::full);
+  CHECK(some.plan.recompute_layers > 0);
+  CHECK(some.plan.recompute_layers < 32);
+  q.trainer.recompute_some_layers.clear();
+  const StepEstimate all = best();
+  CHECK(all.plan.recompute_layers == -1);
+  CHECK(some.step_s < all.step_s);
+}
+
 TEST_CASE("constraints are obeyed") {
   SearchQuestion q = question("llama3-8b", "64xH100");
   q.tp.values = {4};
