@@ -201,13 +201,18 @@ class CaseReader {
     int64_t sees = 0;
     std::string packed;
     for (const Statement& said : mapping_.statements()) {
+      const auto& gpus = said.gpus;
       if (std::none_of(said.words.begin(), said.words.end(),
-                       [&](const std::string& word) { return says(words, word); }))
+                       [&](const std::string& word) { return says(words, word); }) ||
+          (!gpus.empty() && std::none_of(gpus.begin(), gpus.end(), [&](const std::string& gpu) {
+            return out.cluster->gpu.id.rfind(gpu, 0) == 0;
+          })))
         continue;
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);
       t.ep_sends_once = said.ep_sends_once.value_or(t.ep_sends_once);
+      if (said.expert_tp) out.expert_tp = said.expert_tp;
       if (said.sees_tokens) {
         sees = *said.sees_tokens;
         packed = said.says;

@@ -63,12 +63,14 @@ Result<Mapping> Mapping::read(const std::string& path) {
   for (MapReader& entry : file.maps("statements")) {
     Statement next;
     next.words = entry.texts("words");
+    next.gpus = entry.texts("gpus");
     next.says = entry.text("says");
     for (auto [into, key] : {std::pair{&next.adapters_only, "adapters_only"},
                              std::pair{&next.overlap_ep, "overlap_ep"},
                              std::pair{&next.ep_sends_once, "ep_sends_once"}})
       if (entry.has(key)) *into = entry.boolean(key);
     if (entry.has("sees_tokens")) next.sees_tokens = entry.integer("sees_tokens");
+    if (entry.has("expert_tp")) next.expert_tp = entry.integer("expert_tp");
     MESHPLAN_CHECK(entry.finish());
     out.statements_.push_back(std::move(next));
   }

@@ -30,10 +30,12 @@ struct TrainerDefaults {
 /// What any of some words in a row's id, source, model or framework says of a run.
 struct Statement {
   std::vector<std::string> words;  ///< how they start, lower case
+  std::vector<std::string> gpus;   ///< how the GPU's id starts; empty: any
   std::string says;
   std::optional<bool> adapters_only, overlap_ep, ep_sends_once;  ///< see Trainer
   std::optional<int64_t> sees_tokens;  ///< most tokens that one attends to: several documents share
                                        ///< a sequence; 0: all before it
+  std::optional<int64_t> expert_tp;    ///< tensor parallelism of the experts
 };
 
 class Mapping {

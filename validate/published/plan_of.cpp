@@ -165,6 +165,7 @@ Result<std::vector<int>> experts_of(const QuestionRow& row, const std::optional<
   const int64_t ranks = d.dp * d.cp * d.tp;
   if (!question.trainer.expert_parallel || ranks % (int64_t{plan.ep} * plan.tp) != 0)
     return std::vector<int>{1};
+  if (question.expert_tp) return std::vector<int>{static_cast<int>(*question.expert_tp)};
   if (defaults.expert_tp) {
     question.chosen.push_back(fmt::format("expert tensor parallelism: not stated; {}", plan.tp));
     return std::vector<int>{plan.tp};
