@@ -129,6 +129,9 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.whole("metrics over the logits", "loss_metrics", t.loss_metrics);
   s.flag("loss in place", "loss_in_place", t.loss_in_place);
   s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
+  s.flag("gates in the experts' activation", "moe_gates_in_activation", t.moe_gates_in_activation);
+  s.flag("8-bit experts' rows padded", "experts_padded", t.experts_padded);
+  s.flag("experts' biases added apart", "expert_bias_apart", t.expert_bias_apart);
   s.flag("compiled element-wise chains", "compiled", t.compiled);
   s.flag("dropout", "dropout", t.dropout);
   s.flag("weight gradient added in product", "wgrad_accumulation_fused",
@@ -144,6 +147,7 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.flag("pipeline sends in parts of tp", "p2p_scattered", t.p2p_scattered);
   s.flag("overlap of CP", "overlap_cp", t.overlap_cp);
   s.flag("overlap of EP", "overlap_ep", t.overlap_ep);
+  s.flag("a token sent once to a rank's experts", "ep_sends_once", t.ep_sends_once);
   s.whole("FSDP units gathered ahead", "fsdp_prefetch_units", t.fsdp_prefetch);
   s.flag("FSDP reduces every micro-batch", "reduce_every_micro_batch", t.reduce_every_micro_batch);
   s.flag("ZeRO-1 reduces whole gradients", "zero1_all_reduces", t.zero1_all_reduces);

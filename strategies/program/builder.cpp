@@ -355,13 +355,21 @@ BufferId BlockBuilder::norm(const std::string& name, const std::string& hf, Modu
 }
 
 BufferId BlockBuilder::copy(const std::string& name, Module module, BufferId x) {
+  const int64_t each = bytes_of(at(x).dtype);
+  return passes(name, module, x, {each, each}, {each, each});
+}
+
+BufferId BlockBuilder::passes(const std::string& name, Module module, BufferId x, PerElement ahead,
+                              PerElement back) {
   const Buffer from = at(x);
-  const Elementwise op{ElementwiseKind::copy, from.elements(), from.bytes(), from.bytes()};
+  const int64_t n = from.elements();
   const BufferId y = value(name, from.rows, from.cols, from.dtype);
-  forward(op, module, {x}, {y});
+  forward(Elementwise{ElementwiseKind::copy, n, n * ahead.read, n * ahead.written}, module, {x},
+          {y});
   on_backward(module, [=, this] {
     const BufferId dx = value("d." + from.name, from.rows, from.cols, from.dtype);
-    backward(op, module, {gradient_of(y)}, {dx});
+    backward(Elementwise{ElementwiseKind::copy, n, n * back.read, n * back.written}, module,
+             {gradient_of(y)}, {dx});
     give(x, dx, module);
   });
   return y;

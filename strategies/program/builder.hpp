@@ -77,6 +77,12 @@ class BlockBuilder {
                 int64_t cols, bool per_head = false);
   /// The same values in another order.
   BufferId copy(const std::string& name, Module module, BufferId x);
+  /// What is not one kernel: so many bytes read and written for each element, forward and backward.
+  struct PerElement {
+    int64_t read, written;
+  };
+  BufferId passes(const std::string& name, Module module, BufferId x, PerElement ahead,
+                  PerElement back);
   /// y += b(a(x)) beside a product y of x (Hu et al. 2021), where adapters alone are trained.
   void adapter(Module module, BufferId x, BufferId y);
   /// a + b; with dropout of the trainer on b, in one kernel where it fuses that.

@@ -140,6 +140,8 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
     y = builder.exchange("dispatched.gathered", Module::dispatch, CollectiveOp::all_gather,
                          CollectiveOp::reduce_scatter, Group::etp, y, experts.rows * plan.etp);
   }
+  const bool padded = context.trainer.experts_padded && is_quantised(plan.compute);
+  if (padded) y = builder.copy("padded", Module::dispatch, y);
   const int64_t rows = builder.at(y).rows;
   const int64_t local = std::max<int64_t>(1, std::min(moe.experts / plan.ep, rows));
   const bool gated = is_gated(model.activation);
@@ -155,6 +157,13 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
       builder.parameter("experts_out.weight", {{"mlp.experts.{e}.down_proj.weight", h}}, f, 1, true,
                         moe.experts / plan.ep);
   y = builder.local("experts out", Module::experts, y, out, local);
+  if (moe.expert_bias && context.trainer.expert_bias_apart) {
+    // Bytes an element of 2 bytes. Forward: bias times gate 4, sum 2 + 4 + 4, parts joined 4 + 4,
+    // cast 4 + 2. Backward: cast 2 + 4, gradient of the product's output 4 + 2 and its parts joined
+    // 2 + 2, of the bias 4 + 4 + 4, of the gate 4 + 4 + 4.
+    y = builder.passes("experts biased", Module::experts, y, {14, 14}, {24, 16});
+  }
+  if (padded) y = builder.copy("unpadded", Module::combine, y);
   if (plan.etp > 1) {
     y = builder.exchange("experts out.reduced", Module::combine, CollectiveOp::reduce_scatter,
                          CollectiveOp::all_gather, Group::etp, y, experts.rows);

@@ -63,6 +63,8 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.logits_gathered = map.boolean("logits_gathered", t.logits_gathered);
   t.sequence_gathered_again = map.boolean("sequence_gathered_again", t.sequence_gathered_again);
   t.fp8_inputs_kept = map.boolean("fp8_inputs_kept", t.fp8_inputs_kept);
+  t.expert_bias_apart = map.boolean("expert_bias_apart", t.expert_bias_apart);
+  t.experts_padded = map.boolean("experts_padded", t.experts_padded);
   t.moe_gates_in_activation = map.boolean("moe_gates_in_activation", t.moe_gates_in_activation);
   t.compiled = map.boolean("compiled", t.compiled);
   t.dropout = map.boolean("dropout", t.dropout);

@@ -73,9 +73,13 @@ struct Trainer {
   bool fp8_inputs_kept = true;           ///< fp8 products keep their input in fp8; false: in 16 bit
   bool moe_gates_in_activation = false;  ///< gates weigh the experts' activation, not their output
   bool compiled = false;                 ///< torch.compile: element-wise chains become one kernel
-  bool dropout = false;                  ///< hidden and attention dropout masks are made and kept
-  bool activation_recomputed = false;    ///< the MLP's product is made again in its backward kernel
-                                         ///< instead of being kept (xformers SwiGLU)
+  bool expert_bias_apart = false;        ///< an expert's output bias, times the gate, is added by
+                                         ///< single fp32 operations (Megatron-Core, _apply_bias)
+  bool experts_padded = false;  ///< rows of 8-bit experts are copied into multiples of a scale's
+                                ///< block and back (Transformer Engine's Fp8Padding)
+  bool dropout = false;         ///< hidden and attention dropout masks are made and kept
+  bool activation_recomputed = false;  ///< the MLP's product is made again in its backward kernel
+                                       ///< instead of being kept (xformers SwiGLU)
   bool adapters_only = false;  ///< of a question, not of a file: the model's weights are frozen,
                                ///< low-rank adapters beside its products are trained
   bool wgrad_accumulation_fused = true;  ///< weight gradient added by the product (beta = 1)

@@ -34,7 +34,9 @@ struct Question {
   Trainer trainer;
   std::shared_ptr<const Cluster> cluster;  ///< the same object for rows on the same machine
   bool adapters_only = false;              ///< LoRA: the weights of the model are frozen
-  std::optional<int64_t> expert_tp;        ///< what the row's words say of it
+  // What the row's words say beyond its columns.
+  std::optional<int64_t> expert_tp;
+  std::string recompute;  ///< modules of selective recompute
   /// The same trainer with settings of its recipes that save memory, fewest first; the first with
   /// which a plan fits is taken if none fits without.
   std::vector<Trainer> saving;

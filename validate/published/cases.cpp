@@ -17,14 +17,6 @@
 namespace meshplan {
 namespace {
 
-/// Does a word of `words` start so? "exploration" does not say "lora".
-bool says(const std::string& words, const std::string& start) {
-  const auto letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
-  for (size_t at = words.find(start); at != std::string::npos; at = words.find(start, at + 1))
-    if (at == 0 || !letter(words[at - 1])) return true;
-  return false;
-}
-
 /// Trainers and clusters are read once for all rows that name them.
 class Caches {
  public:
@@ -198,21 +190,18 @@ class CaseReader {
     std::string words;
     for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"})
       words += lower_case(row.text(column)) + "\n";
+    const std::string precision = lower_case(row.text("precision"));
     int64_t sees = 0;
     std::string packed;
     for (const Statement& said : mapping_.statements()) {
-      const auto& gpus = said.gpus;
-      if (std::none_of(said.words.begin(), said.words.end(),
-                       [&](const std::string& word) { return says(words, word); }) ||
-          (!gpus.empty() && std::none_of(gpus.begin(), gpus.end(), [&](const std::string& gpu) {
-            return out.cluster->gpu.id.rfind(gpu, 0) == 0;
-          })))
-        continue;
+      if (!said.holds(words, out.cluster->gpu.id, precision)) continue;
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);
       t.ep_sends_once = said.ep_sends_once.value_or(t.ep_sends_once);
+      t.experts_padded = said.experts_padded.value_or(t.experts_padded);
       if (said.expert_tp) out.expert_tp = said.expert_tp;
+      if (!said.recompute.empty()) out.recompute = said.recompute;
       if (said.sees_tokens) {
         sees = *said.sees_tokens;
         packed = said.says;

@@ -9,6 +9,17 @@
 #include "topologies/base/reader.hpp"
 
 namespace meshplan {
+namespace {
+
+/// Does a word of `words` start so? "exploration" does not say "lora".
+bool starts_word(const std::string& words, const std::string& start) {
+  const auto letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  for (size_t at = words.find(start); at != std::string::npos; at = words.find(start, at + 1))
+    if (at == 0 || !letter(words[at - 1])) return true;
+  return false;
+}
+
+}  // namespace
 
 std::string lower_case(std::string_view text) {
   std::string out(text);
@@ -27,6 +38,17 @@ std::string plain_name(std::string_view name) {
     if (c == ')' && depth > 0) --depth;
   }
   return out;
+}
+
+bool Statement::holds(const std::string& text, const std::string& gpu,
+                      const std::string& precision) const {
+  const auto any = [](const std::vector<std::string>& list, const auto& of) {
+    return std::any_of(list.begin(), list.end(), of);
+  };
+  const auto said = [&](const std::string& word) { return starts_word(text, word); };
+  return any(words, said) && (also.empty() || any(also, said)) &&
+         (gpus.empty() || any(gpus, [&](const auto& g) { return gpu.rfind(g, 0) == 0; })) &&
+         (formats.empty() || any(formats, [&](const auto& f) { return precision == f; }));
 }
 
 Result<Mapping> Mapping::open() { return read(data_root() + "/validate/published/mapping.yaml"); }
@@ -63,11 +85,15 @@ Result<Mapping> Mapping::read(const std::string& path) {
   for (MapReader& entry : file.maps("statements")) {
     Statement next;
     next.words = entry.texts("words");
+    next.also = entry.texts("also");
     next.gpus = entry.texts("gpus");
+    next.formats = entry.texts("formats");
+    next.recompute = entry.text("recompute", "");
     next.says = entry.text("says");
     for (auto [into, key] : {std::pair{&next.adapters_only, "adapters_only"},
                              std::pair{&next.overlap_ep, "overlap_ep"},
-                             std::pair{&next.ep_sends_once, "ep_sends_once"}})
+                             std::pair{&next.ep_sends_once, "ep_sends_once"},
+                             std::pair{&next.experts_padded, "experts_padded"}})
       if (entry.has(key)) *into = entry.boolean(key);
     if (entry.has("sees_tokens")) next.sees_tokens = entry.integer("sees_tokens");
     if (entry.has("expert_tp")) next.expert_tp = entry.integer("expert_tp");

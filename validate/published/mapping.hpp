@@ -29,13 +29,19 @@ struct TrainerDefaults {
 
 /// What any of some words in a row's id, source, model or framework says of a run.
 struct Statement {
-  std::vector<std::string> words;  ///< how they start, lower case
-  std::vector<std::string> gpus;   ///< how the GPU's id starts; empty: any
+  std::vector<std::string> words;    ///< how they start, lower case
+  std::vector<std::string> also;     ///< one of these as well; empty: nothing else
+  std::vector<std::string> gpus;     ///< how the GPU's id starts; empty: any
+  std::vector<std::string> formats;  ///< of `precision`; empty: any
   std::string says;
-  std::optional<bool> adapters_only, overlap_ep, ep_sends_once;  ///< see Trainer
+  std::optional<bool> adapters_only, overlap_ep, ep_sends_once, experts_padded;  ///< see Trainer
   std::optional<int64_t> sees_tokens;  ///< most tokens that one attends to: several documents share
                                        ///< a sequence; 0: all before it
   std::optional<int64_t> expert_tp;    ///< tensor parallelism of the experts
+  std::string recompute;               ///< modules of selective recompute; "": not told
+
+  /// `text` and `precision` in lower case.
+  bool holds(const std::string& text, const std::string& gpu, const std::string& precision) const;
 };
 
 class Mapping {

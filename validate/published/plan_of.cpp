@@ -217,7 +217,11 @@ Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const Traine
                        defaults.selective == SelectiveMeaning::core_attention;
   const uint32_t selective =
       modules_of(defaults.selective) | (experts ? cheap_modules() | expert_modules() : 0);
-  MESHPLAN_TRY(const RecomputeWords stated, recompute_words(row.text("recompute")));
+  MESHPLAN_TRY(RecomputeWords stated, recompute_words(row.text("recompute")));
+  if (!question.recompute.empty() &&
+      (!stated.stated || (stated.kind == Recompute::selective && stated.modules == 0))) {
+    MESHPLAN_TRY(stated, recompute_words(question.recompute));
+  }
   if (stated.stated) {
     if (stated.kind != Recompute::selective) return std::vector<RecomputeChoice>{{stated.kind, 0}};
     if (stated.modules != 0)

@@ -15,8 +15,10 @@
 //   micro-batch  of the powers of two that divide a rank's share, the fastest that fits
 //   vpp          1, or for trainers that interleave, of the divisions into equal chunks the fastest
 //                that fits
-//   recompute    the trainer's default; if nothing fits with it, more
-//   etp          1 or, as far as the ranks reach, tp: the fastest that fits
+//   recompute    modules that the source's recipes name (statements of mapping.yaml); else the
+//                trainer's default; if nothing fits with it, more
+//   etp          that of the source's recipes; else 1 or, as far as the ranks reach, tp: the
+//                fastest that fits
 //   precision    bf16, or fp16 where the GPU has no bf16 products
 #pragma once
 #include <string>

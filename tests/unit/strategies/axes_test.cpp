@@ -51,6 +51,17 @@ Moved moved(const Block& block, Phase phase, Group group) {
   return out;
 }
 
+/// Bytes that copies of a phase read and write.
+int64_t copied(const Block& block, Phase phase) {
+  int64_t bytes = 0;
+  for (const Op& op : block.ops(phase)) {
+    const auto* one = std::get_if<Elementwise>(&op.body);
+    if (one != nullptr && one->kind == ElementwiseKind::copy)
+      bytes += one->read_bytes + one->written_bytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 TEST_CASE("context parallelism: k and v gathered, passed round, or exchanged for heads") {
@@ -155,6 +166,28 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
             Moved{{{CollectiveOp::all_to_all, copies / 4}, 2}});
     CHECK(parameters_of_layer(c.model, LayerKind::moe) ==
           wide - kExperts * 3 * (kH - kH / 4) * kF + 2 * kH * (kH / 4));
+  }
+  SECTION("copies into multiples of a scale's block, of 8-bit experts alone") {
+    const int64_t before = copied(c.layer(), Phase::forward);
+    c.trainer.experts_padded = true;
+    CHECK(copied(c.layer(), Phase::forward) == before);
+    c.plan.compute = DType::fp8;
+    const int64_t unpadded = [&] {
+      Case other = c;
+      other.trainer.experts_padded = false;
+      return copied(other.layer(), Phase::forward);
+    }();
+    // There and back, each read and written.
+    for (const Phase phase : {Phase::forward, Phase::backward})
+      CHECK(copied(c.layer(), phase) == unpadded + 2 * 2 * copies);
+  }
+  SECTION("an expert's output bias by single operations: 28 bytes an element, backward 40") {
+    c.model.moe->expert_bias = true;
+    const int64_t ahead = copied(c.layer(), Phase::forward);
+    const int64_t back = copied(c.layer(), Phase::backward);
+    c.trainer.expert_bias_apart = true;
+    CHECK(copied(c.layer(), Phase::forward) == ahead + 28 * copies / 2);
+    CHECK(copied(c.layer(), Phase::backward) == back + 40 * copies / 2);
   }
   SECTION("etp 2 gathers the tokens of both ranks and scatters their sums") {
     c.plan.tp = 2;

@@ -39,6 +39,65 @@ TEST_CASE("generations of Megatron-Core differ in how they cut experts and excha
   CHECK(now.question->trainer.overlap_ep);
 }
 
+TEST_CASE("what the recipes of a release set for a model, a GPU and a format", "[published]") {
+  // A row of Megatron-Bridge's tables.
+  const auto asked = [](const std::string& release, const std::string& model,
+                        const std::string& gpu, const std::string& format) {
+    const Case row = one(
+        with(kLlama, {{"framework", "Megatron-Bridge (NeMo container " + release + ")"},
+                      {"source_detail", "commit 1, release " + release + ", \"" + model + "\" DGX"},
+                      {"model", "Mixtral-8x7B"},
+                      {"layers", "32"},
+                      {"hidden", "4096"},
+                      {"ffn", "14336"},
+                      {"heads", "32"},
+                      {"vocab", "32000"},
+                      {"experts", "8"},
+                      {"top_k", "2"},
+                      {"ep", "4"},
+                      {"pp", "2"},
+                      {"vpp", "4"},
+                      {"dp", "4"},
+                      {"gpu_id", gpu},
+                      {"precision", format},
+                      {"recompute", "selective"}}));
+    REQUIRE(row.question);
+    return *row.question;
+  };
+  const auto flags = [&](const std::string& release, const std::string& model,
+                         const std::string& gpu, const std::string& format) {
+    const Trainer t = asked(release, model, gpu, format).trainer;
+    return std::vector<bool>{t.overlap_ep, t.ep_sends_once, t.experts_padded};
+  };
+  using Flags = std::vector<bool>;
+  // Since 26.06 in MXFP8 on Blackwell alone.
+  CHECK(flags("26.06", "Qwen3_30B_a3B", "b300-sxm", "mxfp8") == Flags{true, true, false});
+  CHECK(flags("26.06", "Qwen3_30B_a3B", "b300-sxm", "bf16") == Flags{false, true, true});
+  CHECK(flags("26.06", "Qwen3_30B_a3B", "h100-sxm5-80gb", "fp8") == Flags{false, true, true});
+  CHECK(flags("26.04", "Qwen3_30B_a3B", "b300-sxm", "mxfp8") == Flags{false, true, true});
+  // By model and release: "26.02" is not "26.02.01".
+  CHECK(flags("26.02", "Qwen3_235B_a22B", "b300-sxm", "mxfp8") == Flags{true, false, true});
+  CHECK(flags("26.02.01", "Qwen3_235B_a22B", "b300-sxm", "mxfp8") == Flags{false, true, true});
+  CHECK(flags("26.02", "GPT OSS 120B", "gb200", "mxfp8") == Flags{false, false, true});
+  CHECK(flags("26.04", "GPT OSS 120B", "gb200", "mxfp8") == Flags{true, true, true});
+  // "selective" of a recipe that says which modules.
+  const auto modules = [&](const std::string& model, const std::string& gpu) {
+    return asked("26.04", model, gpu, "bf16").levels[0][0].recompute_modules;
+  };
+  CHECK(modules("DeepSeekV3", "gb300") == recompute_words("mla_up_proj").value().modules);
+  CHECK(modules("DeepSeekV3", "h100-sxm5-80gb") ==
+        recompute_words("mla_up_proj+mlp").value().modules);
+}
+
+TEST_CASE("the tensor parallelism of the experts in a source's launch scripts", "[published]") {
+  const auto expert_tp = [](const std::string& detail, const std::string& gpu) {
+    return one(with(kLlama, {{"source_detail", detail}, {"gpu_id", gpu}})).question->expert_tp;
+  };
+  CHECK(expert_tp("x, grok1/README.md", "h100-sxm5-80gb") == 1);
+  CHECK_FALSE(expert_tp("x, grok1/README.md", "gb200"));
+  CHECK(expert_tp("best_practice/Mixtral", "h100-sxm5-80gb") == 1);
+}
+
 TEST_CASE("what TFLOP/s count where a row does not say it is the trainer's custom", "[published]") {
   const Case meta = one(
       with(kLlama, {{"trainer", "llama3-meta"}, {"flops_convention", "MFU; formula not stated"}}));
