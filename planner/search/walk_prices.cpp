@@ -237,6 +237,7 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
 /// What the states alone take, activations left out.
 MemoryEstimate Walk::states_alone(const Plan& plan, const std::vector<BlockMemory>& sums) {
   std::vector<HeldStage> stages;
+  stages.reserve(sums.size());
   for (const BlockMemory& sum : sums) stages.push_back({0, 0, 0, 0, &sum});
   return memory_of(stages, plan, question_.batch.micro_batches(plan), question_.trainer,
                    costs_.cluster(), costs_.constants());

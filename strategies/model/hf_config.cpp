@@ -45,6 +45,7 @@ ActivationType activation_from(MapReader& config, const std::string& key, bool g
       {"relu", ActivationType::relu},      {"relu2", ActivationType::squared_relu},
       {"silu", ActivationType::silu},      {"swish", ActivationType::silu}};
   std::vector<std::string> legal;
+  legal.reserve(plain.size());
   for (const auto& [name, type] : plain) legal.push_back(name);
   const ActivationType type = plain.at(config.choice(key, legal, fallback));
   if (!gated) return type;

@@ -179,7 +179,7 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
     }();
     // There and back, each read and written.
     for (const Phase phase : {Phase::forward, Phase::backward})
-      CHECK(copied(c.layer(), phase) == unpadded + 2 * 2 * copies);
+      CHECK(copied(c.layer(), phase) == unpadded + 4 * copies);
   }
   SECTION("an expert's output bias by single operations: 28 bytes an element, backward 40") {
     c.model.moe->expert_bias = true;

@@ -9,32 +9,38 @@
 using namespace meshplan;
 using namespace meshplan::test;
 
+namespace {
+
+const Cells kMixtral = with(kLlama, {{"model", "Mixtral-8x7B"},
+                                     {"layers", "32"},
+                                     {"hidden", "4096"},
+                                     {"ffn", "14336"},
+                                     {"heads", "32"},
+                                     {"vocab", "32000"},
+                                     {"experts", "8"},
+                                     {"top_k", "2"},
+                                     {"ep", "4"},
+                                     {"pp", "2"},
+                                     {"vpp", "4"},
+                                     {"dp", "4"}});
+
+}  // namespace
+
 TEST_CASE("generations of Megatron-Core differ in how they cut experts and exchange tokens",
           "[published]") {
-  const Cells moe = with(kLlama, {{"model", "Mixtral-8x7B"},
-                                  {"layers", "32"},
-                                  {"hidden", "4096"},
-                                  {"ffn", "14336"},
-                                  {"heads", "32"},
-                                  {"vocab", "32000"},
-                                  {"experts", "8"},
-                                  {"top_k", "2"},
-                                  {"ep", "4"},
-                                  {"pp", "2"},
-                                  {"vpp", "4"},
-                                  {"dp", "4"}});
-  const Case old = one(with(moe, {{"framework", "NeMo 24.05"}}));
+  const Case old = one(with(kMixtral, {{"framework", "NeMo 24.05"}}));
   REQUIRE(old.question);
   CHECK(old.trainer_id == "nemo-launcher-2024");
   CHECK_FALSE(old.question->trainer.ep_sends_once);
   REQUIRE(old.question->levels[0].size() == 1);
   CHECK(old.question->levels[0][0].etp == 4);
-  const Case middle = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.02)"}}));
+  const Case middle =
+      one(with(kMixtral, {{"framework", "Megatron-Bridge (NeMo container 26.02)"}}));
   REQUIRE(middle.question);
   CHECK(middle.trainer_id == "megatron-core");
   CHECK_FALSE(middle.question->trainer.overlap_ep);
   CHECK(middle.question->levels[0].size() == 2);  // 1 and 4, the faster
-  const Case now = one(with(moe, {{"framework", "Megatron-Bridge (NeMo container 26.06)"}}));
+  const Case now = one(with(kMixtral, {{"framework", "Megatron-Bridge (NeMo container 26.06)"}}));
   REQUIRE(now.question);
   CHECK(now.question->trainer.overlap_ep);
 }
@@ -43,24 +49,12 @@ TEST_CASE("what the recipes of a release set for a model, a GPU and a format", "
   // A row of Megatron-Bridge's tables.
   const auto asked = [](const std::string& release, const std::string& model,
                         const std::string& gpu, const std::string& format) {
-    const Case row = one(
-        with(kLlama, {{"framework", "Megatron-Bridge (NeMo container " + release + ")"},
-                      {"source_detail", "commit 1, release " + release + ", \"" + model + "\" DGX"},
-                      {"model", "Mixtral-8x7B"},
-                      {"layers", "32"},
-                      {"hidden", "4096"},
-                      {"ffn", "14336"},
-                      {"heads", "32"},
-                      {"vocab", "32000"},
-                      {"experts", "8"},
-                      {"top_k", "2"},
-                      {"ep", "4"},
-                      {"pp", "2"},
-                      {"vpp", "4"},
-                      {"dp", "4"},
-                      {"gpu_id", gpu},
-                      {"precision", format},
-                      {"recompute", "selective"}}));
+    const Case row = one(with(
+        kMixtral, {{"framework", "Megatron-Bridge (NeMo container " + release + ")"},
+                   {"source_detail", "commit 1, release " + release + ", \"" + model + "\" DGX"},
+                   {"gpu_id", gpu},
+                   {"precision", format},
+                   {"recompute", "selective"}}));
     REQUIRE(row.question);
     return *row.question;
   };
