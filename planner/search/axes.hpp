@@ -20,12 +20,7 @@ struct PassChoice {
 };
 std::vector<PassChoice> pass_choices(const SearchQuestion& question);
 
-/// How a micro-batch is worked through. The second level.
-struct RecomputeChoice {
-  Recompute kind = Recompute::none;
-  uint32_t modules = 0;
-  double share = 1;  ///< of each virtual stage's layers
-};
+/// What runs again. The second level.
 std::vector<RecomputeChoice> recompute_choices(const SearchQuestion& question);
 
 /// Stages and their schedule. The third level; depends on the micro-batches.

@@ -53,7 +53,13 @@ struct Plan {
   int64_t world() const { return int64_t{tp} * cp * pp * dp(); }
 };
 
-/// Shares of a virtual stage's layers that are tried where not all of them recompute.
+/// What runs again in the backward pass, in which share of each virtual stage's layers.
+struct RecomputeChoice {
+  Recompute kind = Recompute::none;
+  uint32_t modules = 0;
+  double share = 1;
+};
+/// Shares that are tried where not all layers recompute.
 constexpr std::array<double, 3> kRecomputeShares = {0.25, 0.5, 0.75};
 /// Plan::recompute_layers of such a share, rounded up; -1 where that is all of them.
 int recomputed_layers(double share, int64_t layers, const Plan& plan);

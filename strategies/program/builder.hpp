@@ -78,6 +78,7 @@ class BlockBuilder {
   /// The same values in another order.
   BufferId copy(const std::string& name, Module module, BufferId x);
   /// What is not one kernel: so many bytes read and written for each element, forward and backward.
+  /// The host's launches are counted as one.
   struct PerElement {
     int64_t read, written;
   };

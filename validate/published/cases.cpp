@@ -195,6 +195,7 @@ class CaseReader {
     std::string packed;
     for (const Statement& said : mapping_.statements()) {
       if (!said.holds(words, out.cluster->gpu.id, precision)) continue;
+      if (said.of_experts() && !out.model.moe) continue;
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);
@@ -205,7 +206,7 @@ class CaseReader {
       if (said.sees_tokens) {
         sees = *said.sees_tokens;
         packed = said.says;
-      } else {
+      } else if (said.recompute.empty()) {  // else said where the row leaves it open
         out.chosen.push_back(said.says);
       }
     }

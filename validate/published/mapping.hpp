@@ -40,6 +40,8 @@ struct Statement {
   std::optional<int64_t> expert_tp;    ///< tensor parallelism of the experts
   std::string recompute;               ///< modules of selective recompute; "": not told
 
+  /// Nothing to a dense model.
+  bool of_experts() const { return overlap_ep || ep_sends_once || experts_padded || expert_tp; }
   /// `text` and `precision` in lower case.
   bool holds(const std::string& text, const std::string& gpu, const std::string& precision) const;
 };

@@ -201,12 +201,6 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
   return Done{};
 }
 
-struct RecomputeChoice {
-  Recompute kind;
-  uint32_t modules;
-  double share = 1;  ///< of each virtual stage's layers
-};
-
 /// One choice where the row states it; else the trainer's default, then more and more until it
 /// fits: what selective means, everything but products, quarters of the layers, everything.
 Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const TrainerDefaults& defaults,
@@ -221,6 +215,8 @@ Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const Traine
   if (!question.recompute.empty() &&
       (!stated.stated || (stated.kind == Recompute::selective && stated.modules == 0))) {
     MESHPLAN_TRY(stated, recompute_words(question.recompute));
+    question.chosen.push_back(
+        fmt::format("recompute: {} by the source's recipes", question.recompute));
   }
   if (stated.stated) {
     if (stated.kind != Recompute::selective) return std::vector<RecomputeChoice>{{stated.kind, 0}};

@@ -49,9 +49,6 @@ std::vector<std::string> make_runnable(RunQuestion& question) {
     replace(trainer.ep_sends_once, false, "tokens sent once to each rank: sent to each expert");
     replace(trainer.moe_gates_in_activation, false,
             "gates inside the experts' activation: applied to their output");
-    if (is_quantised(plan.compute)) {
-      replace(trainer.experts_padded, false, "rows of 8-bit experts padded: taken as they are");
-    }
   }
   if (plan.cp == 1) {
     replace(trainer.attention, AttentionKernel::flash, "materialised attention: run in tiles");

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which trainer, which GPU, with which of its settings, does a row of a published table mean?
+#include <algorithm>
+
 #include "strategies/program/op.hpp"
 #include "tests/unit/validate/published_rows.hpp"
 #include "validate/published/plan_of.hpp"
@@ -83,9 +85,26 @@ TEST_CASE("what the recipes of a release set for a model, a GPU and a format", "
         recompute_words("mla_up_proj+mlp").value().modules);
 }
 
+TEST_CASE("what a row is taken to mean names no recipe that does not count for it", "[published]") {
+  const Cells recipe = {{"framework", "Megatron-Bridge (NeMo container 26.06)"},
+                        {"source_detail", "release 26.06, \"GPT OSS 120B\""}};
+  const auto named = [&](const Cells& row, const std::string& words) {
+    const auto chosen = one(with(row, recipe)).question->chosen;
+    return std::any_of(chosen.begin(), chosen.end(), [&](const std::string& text) {
+      return text.find(words) != std::string::npos;
+    });
+  };
+  CHECK(named(kMixtral, "hide exchanges of experts"));
+  CHECK_FALSE(named(kLlama, "hide exchanges of experts"));
+  const std::string modules = "layernorm+moe_act by the source's recipes";
+  CHECK(named(with(kMixtral, {{"recompute", "selective"}}), modules));
+  CHECK(named(with(kMixtral, {{"recompute", ""}}), modules));
+  CHECK_FALSE(named(with(kMixtral, {{"recompute", "none"}}), modules));
+}
+
 TEST_CASE("the tensor parallelism of the experts in a source's launch scripts", "[published]") {
   const auto expert_tp = [](const std::string& detail, const std::string& gpu) {
-    return one(with(kLlama, {{"source_detail", detail}, {"gpu_id", gpu}})).question->expert_tp;
+    return one(with(kMixtral, {{"source_detail", detail}, {"gpu_id", gpu}})).question->expert_tp;
   };
   CHECK(expert_tp("x, grok1/README.md", "h100-sxm5-80gb") == 1);
   CHECK_FALSE(expert_tp("x, grok1/README.md", "gb200"));
