@@ -49,6 +49,12 @@ class CollectiveModel {
   /// Every rank of the group sends `bytes` to its neighbour at once (pipeline, ring attention).
   CollectiveEstimate p2p(double bytes, const GroupLinks& links) const;
 
+  /// What this collective takes from kernels beside it, over what one inside the node takes; (0,
+  /// 1]. NCCL gives a ring as many channels as carry its rate, each a thread block on an SM (graphs
+  /// of its topology search): a ring over one NIC needs few of those that NVLink needs. Exchanges
+  /// with every peer keep theirs.
+  double occupancy(CollectiveOp op, const GroupLinks& links) const;
+
   /// Slowest of `ranks` devices over the mean of them when they wait for each other; 1 for one.
   double straggler_factor(int64_t ranks) const;
 

@@ -22,6 +22,16 @@ std::vector<RunPrice> priced(const Chunk& chunk, const PricedKinds& prices) {
   return runs;
 }
 
+/// Collectives beside a chain: their seconds, and the same times each one's occupancy.
+struct Beside {
+  double network = 0, occupied = 0;
+  void add(const PhaseTime& collectives, double count) {
+    network += count * collectives.wall;
+    occupied += count * collectives.occupied;
+  }
+  double occupancy() const { return network > 0 ? occupied / network : 0; }
+};
+
 void expose(PhaseTime& time, const ChainTime& chain, double slowdown) {
   time.exposed[static_cast<size_t>(Group::shard)] += chain.exposed();
   time.network[static_cast<size_t>(Group::shard)] += chain.network;
@@ -162,11 +172,12 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
   const ChainRules rules{trainer.fsdp_prefetch, trainer.overlap_param_gather,
                          trainer.overlap_grad_reduce};
   std::vector<ChainRun> first_forward, last_backward;
-  double round_s = 0;  // reductions of one round, all chunks
+  Beside round;  // reductions of one round, all chunks
   for (const Chunk& chunk : stage.chunks) {
     const std::vector<RunPrice> runs = priced(chunk, prices);
     ChunkPrice price;
     std::vector<ChainRun> forward, backward;
+    Beside forward_beside, backward_beside;
     for (const RunPrice& run : runs) {
       const auto n = static_cast<double>(run.count);
       price.forward += run.pass->forward.scaled(n);
@@ -179,7 +190,12 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
       forward.push_back({run.count, run.pass->forward.wall, each ? gather : 0, 0});
       first_forward.push_back({run.count, run.pass->forward.wall, each ? 0 : gather, 0});
       const bool reduce_each = state.reduce_when == When::each_micro_batch;
-      if (state.reduce_when == When::each_round) round_s += n * state.reduce.wall;
+      if (state.reduce_when == When::each_round) round.add(state.reduce, n);
+      if (each) {
+        forward_beside.add(state.gather, n);
+        backward_beside.add(state.gather, n);
+      }
+      if (reduce_each) backward_beside.add(state.reduce, n);
       backward.push_back({run.count, run.pass->backward.wall, each ? gather : 0,
                           reduce_each ? state.reduce.wall : 0});
       last_backward.push_back(
@@ -189,8 +205,10 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
     if (more_first > 0) first_forward.push_back({1, more_first * price.forward.wall, 0, 0});
     // The list is reversed below: these come before the chunk's reductions.
     if (more_last > 0) last_backward.push_back({1, more_last * price.backward.wall, 0, 0});
-    expose(price.forward, chain_time(forward, rules), overlap_slowdown);
-    expose(price.backward, chain_time(backward, rules), overlap_slowdown);
+    expose(price.forward, chain_time(forward, rules),
+           overlap_slowdown * forward_beside.occupancy());
+    expose(price.backward, chain_time(backward, rules),
+           overlap_slowdown * backward_beside.occupancy());
     result.chunks.push_back(price);
   }
   std::reverse(last_backward.begin(), last_backward.end());
@@ -199,7 +217,7 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
   queued.prefetch = std::numeric_limits<int>::max();
   result.gather_s = chain_time(first_forward, queued).exposed();
   result.reduce_s = chain_time(last_backward, rules).exposed();
-  if (round_s > 0) {
+  if (round.network > 0) {
     // Rounds before the last hide behind the work of the next one as far as that is long enough.
     const Rounds all = rounds_of(shape);
     double work = 0;
@@ -207,7 +225,8 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
     work *= static_cast<double>(all.first_size);
     const auto before = static_cast<double>(all.first_count + all.rest_count - 1);
     result.reduce_s +=
-        before * (std::max(0.0, round_s - work) + overlap_slowdown * std::min(round_s, work));
+        before * (std::max(0.0, round.network - work) +
+                  overlap_slowdown * round.occupancy() * std::min(round.network, work));
   }
   return result;
 }

@@ -17,6 +17,7 @@ PhaseTime& PhaseTime::operator+=(const PhaseTime& other) {
     exposed[g] += other.exposed[g];
     network[g] += other.network[g];
   }
+  occupied += other.occupied;
   slowdown += other.slowdown;
   host += other.host;
   kernels += other.kernels;
@@ -26,8 +27,9 @@ PhaseTime& PhaseTime::operator+=(const PhaseTime& other) {
 
 PhaseTime PhaseTime::scaled(double factor) const {
   PhaseTime result = *this;
-  for (double* term : {&result.wall, &result.gemm, &result.attention, &result.memory,
-                       &result.slowdown, &result.host, &result.kernels, &result.collectives}) {
+  for (double* term :
+       {&result.wall, &result.gemm, &result.attention, &result.memory, &result.occupied,
+        &result.slowdown, &result.host, &result.kernels, &result.collectives}) {
     *term *= factor;
   }
   for (size_t g = 0; g < kGroups; ++g) {
@@ -53,7 +55,7 @@ class Streams {
     const OpPrice price = meshplan::price(op, context_);
     if (const auto* collective = std::get_if<Collective>(&op.body)) {
       time_.collectives += price.kernels;
-      if (price.seconds > 0) communicate(op, collective->group, price.seconds);
+      if (price.seconds > 0) communicate(op, collective->group, price);
     } else {
       time_.kernels += price.kernels;
       compute(op, price);
@@ -82,7 +84,8 @@ class Streams {
       exposed += time_.exposed[g];
     }
     const double hidden = std::min(std::max(0.0, network - exposed), time_.compute());
-    time_.slowdown = rules.overlap_slowdown * hidden;
+    const double occupancy = network > 0 ? time_.occupied / network : 0;
+    time_.slowdown = rules.overlap_slowdown * occupancy * hidden;
     time_.wall = end + time_.slowdown;
     const double launches =
         time_.kernels * rules.kernel_launch_s + time_.collectives * rules.collective_launch_s;
@@ -99,9 +102,11 @@ class Streams {
     return static_cast<double>(std::max<int64_t>(1, context_.of(Group::tp).ranks));
   }
 
-  void communicate(const Op& op, Group group, double seconds) {
+  void communicate(const Op& op, Group group, const OpPrice& price) {
     const auto g = static_cast<size_t>(group);
+    const double seconds = price.seconds;
     time_.network[g] += seconds;
+    time_.occupied += seconds * price.occupancy;
     double& stream = stream_[g];
     const Trainer& trainer = context_.trainer;
     double whole = 0, first = 0;

@@ -18,6 +18,7 @@ struct PhaseTime {
   double memory = 0;                         ///< memory-bound operations
   std::array<double, kGroups> exposed = {};  ///< waiting for a group's collectives
   std::array<double, kGroups> network = {};  ///< their whole time, hidden or not
+  double occupied = 0;                       ///< the same, each times its occupancy
   double slowdown = 0;                       ///< of kernels that share the GPU with a collective
   double host = 0;                           ///< GPU waiting for launches
   double kernels = 0;                        ///< launched

@@ -179,4 +179,22 @@ TEST_CASE("an exchange of experts beside the work of another micro-batch") {
   CHECK(beside.exposed[static_cast<size_t>(Group::ep)] == Approx(a - b));
 }
 
+TEST_CASE("a chain of blocks is slowed by what its collectives take") {
+  // Gathers of 1 s hide behind 10 blocks of 2 s each but for the first one; half as many channels,
+  // half the slowdown of the 9 s that overlap.
+  for (const double occupancy : {1.0, 0.5}) {
+    PassPrice pass;
+    pass.forward.wall = pass.forward.gemm = 2;
+    StatePrice state;
+    state.gather.wall = 1;
+    state.gather.occupied = occupancy;
+    state.gather_when = When::each_micro_batch;
+    Stage stage;
+    stage.chunks.push_back({{{0, 0, 10}}});
+    const StagePrice price = compose_stage(stage, {{&pass}, {&state}}, Trainer{}, {}, 0.4);
+    CHECK(price.chunks.front().forward.slowdown == Approx(0.4 * occupancy * 9));
+    CHECK(price.chunks.front().forward.wall == Approx(21 + 0.4 * occupancy * 9));
+  }
+}
+
 }  // namespace meshplan
