@@ -293,13 +293,11 @@ CollectiveEstimate CollectiveModel::p2p(double bytes, const GroupLinks& links) c
   return out;
 }
 
-double CollectiveModel::occupancy(CollectiveOp op, const GroupLinks& links) const {
+double occupancy(CollectiveOp op, const GroupLinks& links) {
   const bool ring = op != CollectiveOp::all_to_all && op != CollectiveOp::ring_exchange;
   if (!ring || links.nodes <= 1 || links.intra_bytes_per_s <= 0) return 1;
   const double rate = static_cast<double>(links.ranks_per_node) * links.inter_bytes_per_s;
-  const double channels = std::min(1.0, rate / links.intra_bytes_per_s);
-  const double least = data_->config.least_occupancy;
-  return least + (1 - least) * channels;
+  return std::min(1.0, rate / links.intra_bytes_per_s);
 }
 
 double CollectiveModel::straggler_factor(int64_t ranks) const {

@@ -31,6 +31,12 @@ struct CollectiveEstimate {
   Protocol protocol = Protocol::any;
 };
 
+/// What a collective takes from the kernels beside it, over what one inside the node takes: (0, 1].
+/// NCCL gives a ring as many channels as carry its rate, each a thread block on an SM. Its topology
+/// search (2.28.9) finds 12 channels of 30 GB/s inside a DGX H100, 8 of 40-45 GB/s for the 8 NICs,
+/// so 1 for one NIC. Exchanges with every peer keep theirs.
+double occupancy(CollectiveOp op, const GroupLinks& links);
+
 class CollectiveModel {
  public:
   /// Tables of gpu.collective_table. Error (input): no such table, or a bad data file.
@@ -48,12 +54,6 @@ class CollectiveModel {
 
   /// Every rank of the group sends `bytes` to its neighbour at once (pipeline, ring attention).
   CollectiveEstimate p2p(double bytes, const GroupLinks& links) const;
-
-  /// What this collective takes from kernels beside it, over what one inside the node takes; (0,
-  /// 1]. NCCL gives a ring as many channels as carry its rate, each a thread block on an SM (graphs
-  /// of its topology search): a ring over one NIC needs few of those that NVLink needs. Exchanges
-  /// with every peer keep theirs.
-  double occupancy(CollectiveOp op, const GroupLinks& links) const;
 
   /// Slowest of `ranks` devices over the mean of them when they wait for each other; 1 for one.
   double straggler_factor(int64_t ranks) const;

@@ -39,7 +39,7 @@ Result<CollectiveConfig> CollectiveConfig::find(const std::string& id) {
   }
   for (const char* key : {"tables_source", "tuner_source", "ring_source", "nvls_tree_source",
                           "pat_source", "all_to_all_source", "sent_once_source", "p2p_source",
-                          "reference_latency_source", "straggler_source", "least_occupancy_source"})
+                          "reference_latency_source", "straggler_source"})
     in.text(key);
   MESHPLAN_TRY(out.ring_ll, hops(in, "ring_ll"));
   MESHPLAN_TRY(out.ring_simple, hops(in, "ring_simple"));
@@ -75,7 +75,6 @@ Result<CollectiveConfig> CollectiveConfig::find(const std::string& id) {
   MESHPLAN_CHECK(p2p.finish());
   out.reference_latency_s = in.number("reference_latency_us") * kMicro;
   out.straggler_sigma = in.number("straggler_sigma");
-  out.least_occupancy = in.number("least_occupancy");
   MESHPLAN_CHECK(in.finish());
   if (out.table != id)
     return Diagnostic{ErrorKind::input,  "unknown collective table", "collective_table", id, {},

@@ -41,7 +41,6 @@ struct CollectiveConfig {
   } p2p;
   double reference_latency_s = 0;
   double straggler_sigma = 0;
-  double least_occupancy = 1;
 
   /// Error (input): no table `id`.
   static Result<CollectiveConfig> find(const std::string& id);

@@ -13,6 +13,7 @@ const std::vector<ConstantEntry>& constant_entries() {
       {"other_libraries_slowdown_ratio", &Constants::other_libraries, 1, 2,
        FitRows::other_libraries},
       {"overlap_slowdown_ratio", &Constants::overlap_slowdown, 0, 0.6},
+      {"rank_skew_s", &Constants::rank_skew_s, 0, 0.0005},
       {"launch_scale_ratio", &Constants::launch_scale, 0.3, 3},
       {"step_overhead_s", &Constants::step_overhead_s, 0, 0.1},
       {"activation_slack_ratio", &Constants::activation_slack, 0, 0.3},

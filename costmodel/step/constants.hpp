@@ -18,6 +18,7 @@ struct Constants {
   double network_slowdown = 1;  ///< collectives between nodes in a step over nccl-tests
   double other_libraries = 1;   ///< the two above again, where KernelTables::other_libraries
   double overlap_slowdown = 0;  ///< extra kernel seconds per second beside a collective
+  double rank_skew_s = 0;       ///< see StreamRules
   double launch_scale = 1;      ///< host time per kernel over that of host.yaml
   double step_overhead_s = 0;   ///< data loading, logging, synchronisation: once a step
   double activation_slack = 0;  ///< allocator: share of activations lost to fragmentation

@@ -89,8 +89,8 @@ PriceContext CostModel::context(const Plan& plan, const Trainer& trainer,
 
 StreamRules CostModel::rules(const Trainer& trainer) const {
   const HostCosts& costs = host(trainer);
-  return {costs.kernel_s * constants_.launch_scale, costs.collective_s,
-          constants_.overlap_slowdown};
+  return {costs.kernel_s * constants_.launch_scale, costs.collective_s, constants_.overlap_slowdown,
+          constants_.rank_skew_s};
 }
 
 PassPrice CostModel::price_passes(const LowerContext& lower, const BlockKind& kind,

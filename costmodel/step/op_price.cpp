@@ -196,7 +196,7 @@ OpPrice price(const Op& op, const PriceContext& context) {
     }
     take(context.collectives.time(collective->op, bytes, links));
     if (links.nodes > 1) result.seconds *= context.network_slowdown;
-    result.occupancy = context.collectives.occupancy(collective->op, links);
+    result.occupancy = occupancy(collective->op, links);
     return result;
   } else if (const auto* bucket = std::get_if<BucketStep>(&op.body)) {
     const BucketPrice parts = bucket_price(*bucket, context);

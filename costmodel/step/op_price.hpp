@@ -16,7 +16,7 @@ struct OpPrice {
   double seconds = 0;
   Resource resource = Resource::memory;
   double kernels = 0;         ///< launches by the host
-  double occupancy = 1;       ///< see CollectiveModel::occupancy
+  double occupancy = 1;       ///< see collectives.hpp
   double relative_error = 0;  ///< of seconds, one standard deviation
   Provenance provenance = Provenance::assumed;
 };

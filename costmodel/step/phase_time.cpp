@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "costmodel/collectives/normal.hpp"
 #include "strategies/program/overlap.hpp"
 
 namespace meshplan {
@@ -48,8 +49,11 @@ struct Ready {
 
 class Streams {
  public:
-  Streams(const Block& block, const PriceContext& context)
-      : context_(context), ready_(block.buffers.size()), made_by_(block.buffers.size(), -1) {}
+  Streams(const Block& block, const PriceContext& context, const StreamRules& rules)
+      : context_(context),
+        rules_(rules),
+        ready_(block.buffers.size()),
+        made_by_(block.buffers.size(), -1) {}
 
   void run(const Op& op) {
     const OpPrice price = meshplan::price(op, context_);
@@ -62,7 +66,7 @@ class Streams {
     }
   }
 
-  PhaseTime finish(const StreamRules& rules) {
+  PhaseTime finish() {
     double end = clock_;
     for (size_t g = 0; g < kGroups; ++g) {
       if (stream_[g] > end) {
@@ -72,7 +76,7 @@ class Streams {
     }
     // An exchange of experts has nothing of its own micro-batch to hide behind, but as much work of
     // another one: a forward and a backward pass run layer by layer side by side.
-    if (rules.overlap_experts) {
+    if (rules_.overlap_experts) {
       double& exchange = time_.exposed[static_cast<size_t>(Group::ep)];
       const double beside = std::min(exchange, time_.compute());
       exchange -= beside;
@@ -85,10 +89,10 @@ class Streams {
     }
     const double hidden = std::min(std::max(0.0, network - exposed), time_.compute());
     const double occupancy = network > 0 ? time_.occupied / network : 0;
-    time_.slowdown = rules.overlap_slowdown * occupancy * hidden;
+    time_.slowdown = rules_.overlap_slowdown * occupancy * hidden;
     time_.wall = end + time_.slowdown;
     const double launches =
-        time_.kernels * rules.kernel_launch_s + time_.collectives * rules.collective_launch_s;
+        time_.kernels * rules_.kernel_launch_s + time_.collectives * rules_.collective_launch_s;
     time_.host = std::max(0.0, launches - time_.wall);
     time_.wall += time_.host;
     return time_;
@@ -104,18 +108,21 @@ class Streams {
 
   void communicate(const Op& op, Group group, const OpPrice& price) {
     const auto g = static_cast<size_t>(group);
-    const double seconds = price.seconds;
+    const Trainer& trainer = context_.trainer;
+    const bool blocks = !overlapped(group, trainer);
+    const double skew =
+        blocks ? rules_.rank_skew_s * expected_maximum(context_.of(group).ranks) : 0;
+    const double seconds = price.seconds + skew;
     time_.network[g] += seconds;
     time_.occupied += seconds * price.occupancy;
     double& stream = stream_[g];
-    const Trainer& trainer = context_.trainer;
     double whole = 0, first = 0;
     for (const BufferId id : op.in) {
       whole = std::max(whole, ready_[static_cast<size_t>(id)].whole);
       first = std::max(first, ready_[static_cast<size_t>(id)].first);
     }
     Ready out;
-    if (!overlapped(group, trainer)) {
+    if (blocks) {
       const double start = std::max({stream, clock_, whole});
       time_.exposed[g] += start + seconds - clock_;
       stream = clock_ = out.whole = out.first = start + seconds;
@@ -175,6 +182,7 @@ class Streams {
   }
 
   const PriceContext& context_;
+  const StreamRules& rules_;
   std::vector<Ready> ready_;
   std::vector<int> made_by_;  ///< group whose collective wrote it; -1 a kernel
   double clock_ = 0;
@@ -186,9 +194,9 @@ class Streams {
 
 PhaseTime phase_time(const Block& block, Phase phase, const PriceContext& context,
                      const StreamRules& rules) {
-  Streams streams(block, context);
+  Streams streams(block, context, rules);
   for (const Op& op : block.ops(phase)) streams.run(op);
-  return streams.finish(rules);
+  return streams.finish();
 }
 
 }  // namespace meshplan

@@ -34,7 +34,11 @@ struct StreamRules {
   double kernel_launch_s = 0;      ///< host time per kernel
   double collective_launch_s = 0;  ///< per collective
   double overlap_slowdown = 0;     ///< extra kernel time per second of overlap
-  bool overlap_experts = false;    ///< exchanges of experts hide behind another micro-batch
+  /// Ranks do not reach a collective together: kernel times and hosts differ, also where the work
+  /// is the same. One that nothing hides waits for the last of n, this times the expected maximum
+  /// of n standard normal values.
+  double rank_skew_s = 0;
+  bool overlap_experts = false;  ///< exchanges of experts hide behind another micro-batch
 };
 
 PhaseTime phase_time(const Block& block, Phase phase, const PriceContext& context,

@@ -181,15 +181,11 @@ TEST_CASE("Sizes left out of the node tables are predicted from their neighbours
 }
 
 TEST_CASE("A ring over fewer NICs takes less from the kernels beside it", "[collectives]") {
-  const CollectiveModel m = model("h100-sxm5-80gb");
-  const auto taken = [&](CollectiveOp op, int64_t nodes, int64_t per_node) {
-    return m.occupancy(op, h100(nodes, per_node));
-  };
-  CHECK(taken(CollectiveOp::all_gather, 1, 8) == 1);
+  CHECK(occupancy(CollectiveOp::all_gather, h100(1, 8)) == 1);
   // 50 of 450 GB/s, and 8 NICs' 400.
-  CHECK(taken(CollectiveOp::all_gather, 16, 1) == Approx(0.4 + 0.6 / 9));
-  CHECK(taken(CollectiveOp::reduce_scatter, 16, 8) == Approx(0.4 + 0.6 * 8 / 9));
-  CHECK(taken(CollectiveOp::all_to_all, 16, 1) == 1);
+  CHECK(occupancy(CollectiveOp::all_gather, h100(16, 1)) == Approx(1.0 / 9));
+  CHECK(occupancy(CollectiveOp::reduce_scatter, h100(16, 8)) == Approx(8.0 / 9));
+  CHECK(occupancy(CollectiveOp::all_to_all, h100(16, 1)) == 1);
 }
 
 TEST_CASE("The slowest of many devices", "[collectives]") {

@@ -179,6 +179,37 @@ TEST_CASE("an exchange of experts beside the work of another micro-batch") {
   CHECK(beside.exposed[static_cast<size_t>(Group::ep)] == Approx(a - b));
 }
 
+TEST_CASE("what nothing hides waits for the last rank") {
+  const auto gpu = find_gpu("h100-sxm5-80gb");
+  REQUIRE(gpu.ok());
+  const auto kernels = KernelTables::load(*gpu);
+  const auto collectives = CollectiveModel::load(*gpu);
+  REQUIRE(kernels.ok());
+  REQUIRE(collectives.ok());
+  Trainer trainer;
+  PriceContext context{*kernels, *collectives, trainer, DType::bf16, {}};
+  GroupLinks& links = context.links[static_cast<size_t>(Group::tp)];
+  links.ranks = links.ranks_per_node = 8;
+  links.nvlink = true;
+  links.intra_bytes_per_s = 450e9;
+  Block block;
+  for (int i = 0; i < 3; ++i) block.buffers.push_back({"x", BufferClass::activation});
+  const Collective sum{CollectiveOp::all_reduce, Group::tp, int64_t{32} << 20, DType::bf16};
+  block.ops(Phase::forward) = {{Gemm{8192, 8192, 8192}, Module::experts, {0}, {1}},
+                               {sum, Module::experts, {1}, {2}}};
+  const auto wall = [&](TpOverlap overlap, double skew) {
+    trainer.tp_overlap = overlap;
+    StreamRules rules;
+    rules.rank_skew_s = skew;
+    return phase_time(block, Phase::forward, context, rules).wall;
+  };
+  // 1.4236: expected maximum of 8 standard normal values.
+  CHECK(wall(TpOverlap::none, 1e-4) - wall(TpOverlap::none, 0) == Approx(1.4236e-4).epsilon(0.01));
+  CHECK(wall(TpOverlap::bulk, 1e-4) == Approx(wall(TpOverlap::bulk, 0)));
+  links.ranks = links.ranks_per_node = 1;
+  CHECK(wall(TpOverlap::none, 1e-4) == Approx(wall(TpOverlap::none, 0)));
+}
+
 TEST_CASE("a chain of blocks is slowed by what its collectives take") {
   // Gathers of 1 s hide behind 10 blocks of 2 s each but for the first one; half as many channels,
   // half the slowdown of the 9 s that overlap.
