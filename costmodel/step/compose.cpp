@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "costmodel/collectives/normal.hpp"
+
 namespace meshplan {
 namespace {
 
@@ -231,16 +233,28 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
   return result;
 }
 
+double scale_agreement_s(const CostModel& costs, const LowerContext& lower,
+                         const PlanLinks& links) {
+  if (!lower.trainer.scales_agreed_by_stage || !is_quantised(lower.plan.compute)) return 0;
+  const Constants& constants = costs.constants();
+  // One fp32 value a tensor: latency alone.
+  const double seconds =
+      costs.collectives().time(CollectiveOp::all_reduce, 1024, links.stage).seconds;
+  return seconds * (links.stage.nodes > 1 ? constants.network_slowdown : 1) +
+         constants.rank_skew_s * expected_maximum(links.stage.ranks);
+}
+
 PipelineInput pipeline_input(const CostModel& costs, const LowerContext& lower,
                              const PlanLinks& links, const std::vector<const StagePrice*>& stages) {
   const Plan& plan = lower.plan;
   PipelineInput input;
   input.shape = {plan.schedule, plan.pp, plan.vpp, lower.batch.micro_batches(plan),
                  plan.schedule_group};
+  const double agreed = scale_agreement_s(costs, lower, links);
   for (const StagePrice* stage : stages) {
     for (const ChunkPrice& chunk : stage->chunks) {
-      input.times.push_back(
-          {chunk.forward.wall, chunk.backward.wall, chunk.backward.wall, chunk.weight.wall});
+      const double backward = chunk.backward.wall + agreed;
+      input.times.push_back({chunk.forward.wall + agreed, backward, backward, chunk.weight.wall});
     }
   }
   if (plan.pp > 1) {

@@ -45,6 +45,10 @@ BlockMemory stage_states(const Stage& stage, const PricedKinds& prices);
 StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Trainer& trainer,
                          const ScheduleShape& shape, double overlap_slowdown);
 
+/// Seconds that each pass of a chunk ends with where the ranks of a stage agree on the scales of
+/// 8-bit tensors (Trainer::scales_agreed_by_stage); else 0.
+double scale_agreement_s(const CostModel& costs, const LowerContext& lower, const PlanLinks& links);
+
 /// What the schedule is simulated with. `stages`: one pointer per stage, equal stages may share.
 PipelineInput pipeline_input(const CostModel& costs, const LowerContext& lower,
                              const PlanLinks& links, const std::vector<const StagePrice*>& stages);

@@ -53,6 +53,9 @@ Result<PlanLinks> CostModel::links(const Plan& plan, const Trainer& trainer) con
   set(Group::pp, dense, {Axis::pp});
   set(Group::tied, dense, {Axis::pp});
   set(Group::world, dense, {Axis::tp, Axis::cp, Axis::dp_shard, Axis::dp_replicate, Axis::pp});
+  result.stage = links_of(
+      cluster_, group_of(order, dense, {Axis::tp, Axis::cp, Axis::dp_shard, Axis::dp_replicate}),
+      world);
   // Without sharding, all data-parallel ranks are copies of each other.
   if (plan.zero == 0) {
     set(Group::shard, dense, {});

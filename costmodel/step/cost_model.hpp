@@ -39,6 +39,7 @@ struct StatePrice {
 struct PlanLinks {
   std::array<GroupLinks, kGroups> links;
   std::array<GroupDims, kGroups> dims;
+  GroupLinks stage;  ///< of all ranks that hold one pipeline stage: tp, cp and dp
 };
 
 /// Everything measured that belongs to one kind of GPU.

@@ -107,12 +107,14 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   const auto critical = static_cast<size_t>(detail.timeline.critical_stage);
   const StagePrice& stage = detail.stages[critical];
   PhaseTime work;
+  double passes = 0;  // of all chunks, forward and backward
   for (size_t c = 0; c < stage.chunks.size(); ++c) {
     const MicroBatchRange range = micro_batches_of(input.shape, static_cast<int>(c));
     const auto n = static_cast<double>(range.last - range.first);
     work += stage.chunks[c].forward.scaled(n);
     work += stage.chunks[c].backward.scaled(n);
     work += stage.chunks[c].weight.scaled(n);
+    passes += 2 * n;
   }
   Breakdown time;
   time.add(kProducts, work.gemm);
@@ -128,6 +130,7 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
                    {Group::shard, Group::replicate, Group::expert_shard, Group::expert_replicate}) +
                input.first_forward_s[first] + input.last_backward_s[first]);
   time.add("slowdown beside collectives", work.slowdown);
+  time.add("8-bit scales, exposed", passes * scale_agreement_s(costs, lower, links));
   time.add("pipeline transfers, exposed", detail.timeline.exposed_p2p_s);
   // What the timeline adds to its critical stage's work.
   const double bubble = detail.timeline.total_s - time.sum;

@@ -228,6 +228,8 @@ Sheet facts_of(const Trainer& t) {
   s.word("gradients kept in", "gradient_format", meshplan::name_of(t.gradient));
   s.word("gradients reduced in", "reduce_format", meshplan::name_of(t.reduce));
   s.flag("8-bit weights kept", "quantised_weights_kept", t.quantised_weights_kept);
+  s.flag("8-bit scales agreed by all ranks of a stage", "scales_agreed_by_stage",
+         t.scales_agreed_by_stage);
   s.flag("8-bit weights gathered", "quantised_weights_gathered", t.quantised_weights_gathered);
   s.flag("fp32 master weights", "master_weights", t.master_weights);
   s.word("optimizer moments in", "optimizer_moment_format", meshplan::name_of(t.optimizer_moment));

@@ -82,6 +82,7 @@ Result<std::vector<AxisTime>> communication_of(const CostModel& costs, const Mod
   add("data", "data parallel, exposed",
       once + network(work, {Group::shard, Group::replicate, Group::expert_shard,
                             Group::expert_replicate}));
+  add("8-bit scales", "8-bit scales, exposed", 0);
   add("pipeline", "pipeline transfers, exposed", plan.pp > 1 ? sends * detail.pipeline.p2p_s : 0);
   return out;
 }

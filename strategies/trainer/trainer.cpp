@@ -85,6 +85,7 @@ Status read_formats(MapReader map, Trainer& t) {
   }
   t.dynamic_scaling = map.boolean("dynamic_scaling", t.dynamic_scaling);
   t.quantised_weights_kept = map.boolean("quantised_weights_kept", t.quantised_weights_kept);
+  t.scales_agreed_by_stage = map.boolean("scales_agreed_by_stage", t.scales_agreed_by_stage);
   t.quantised_weights_gathered =
       map.boolean("quantised_weights_gathered", t.quantised_weights_gathered);
   if (map.has("gradient")) t.gradient_bf16 = t.gradient = format(map, "gradient", t.gradient);

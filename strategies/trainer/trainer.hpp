@@ -89,6 +89,9 @@ struct Trainer {
   std::vector<DType> compute = {DType::bf16, DType::fp16};  ///< what products may be done in
   bool dynamic_scaling = true;  ///< fp8, fp4: the largest value is found before the cast; else from
                                 ///< earlier steps, in the same pass (delayed scaling)
+  /// After each pass of a chunk all ranks of its stage agree on the largest values that delayed
+  /// scaling goes by (Transformer Engine's amax reduction over tp, cp and dp).
+  bool scales_agreed_by_stage = false;
   bool quantised_weights_kept = false;      ///< cast once a step; else in every micro-batch
   bool quantised_weights_gathered = false;  ///< data-parallel gathers move a layer's 8-bit weights
   DType gradient = DType::fp32;             ///< what weight gradients are accumulated in

@@ -210,6 +210,36 @@ TEST_CASE("what nothing hides waits for the last rank") {
   CHECK(wall(TpOverlap::none, 1e-4) == Approx(wall(TpOverlap::none, 0)));
 }
 
+TEST_CASE("ranks of a stage that agree on 8-bit scales wait for more of them on more GPUs") {
+  auto trainer = find_trainer("nemo-2024");
+  REQUIRE(trainer.ok());
+  Plan plan;
+  plan.tp = 4;
+  plan.pp = 2;
+  plan.vpp = 2;
+  plan.schedule = ScheduleKind::interleaved;
+  plan.zero = 1;
+  const auto part = [&](int dp, DType compute) {
+    plan.dp_shard = dp;
+    plan.compute = compute;
+    const auto step = estimate_step(*find_model("llama3-8b"), plan, Batch{8192, 8L * dp}, *trainer,
+                                    *find_cluster(std::to_string(dp) + "x8xH100"));
+    if (!step.ok()) FAIL(render(step.error()));
+    double seconds = 0;
+    for (const Part& one : step->time)
+      if (one.name == "8-bit scales, exposed") seconds += one.value;
+    return seconds;
+  };
+  // 8 micro-batches of 2 chunks, forward and backward: 32 times, by 4 ranks of a node and more.
+  CHECK(part(1, DType::bf16) == 0);
+  const double few = part(1, DType::fp8), many = part(64, DType::fp8);
+  CHECK(few > 32 * 8e-5);
+  CHECK(few < 32 * 15e-5);
+  CHECK(many > 2 * few);
+  trainer->scales_agreed_by_stage = false;
+  CHECK(part(64, DType::fp8) == 0);
+}
+
 TEST_CASE("a chain of blocks is slowed by what its collectives take") {
   // Gathers of 1 s hide behind 10 blocks of 2 s each but for the first one; half as many channels,
   // half the slowdown of the 9 s that overlap.
