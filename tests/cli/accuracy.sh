@@ -20,18 +20,18 @@ above() {
       n = split(f[1], f, / +/)
       if (f[n] + 0 < share) print line
     }
-    /^step time, mean over sources \(gold\)/ { check($0, 8.2) }
-    /^  median/ && !seen { seen = 1; check($0, 5.1) }
+    /^step time, mean over sources \(gold\)/ { check($0, 8.0) }
+    /^  median/ && !seen { seen = 1; check($0, 4.7) }
     /^  MosaicML llm-foundry MPT/ && !a++ { check($0, 4.0) }
     /^  vTrain, one node/ || /^  vTrain \(MICRO/ && !b++ { check($0, 7.5) }
     /^  MLPerf Training/ && !c++ { check($0, 3.4) }
-    /^  NVIDIA\/dgxc-benchmarking/ && !d++ { check($0, 4.7) }
+    /^  NVIDIA\/dgxc-benchmarking/ && !d++ { check($0, 4.3) }
     /^  InternEvo/ && !e++ { check($0, 6.8) }
     /^  HF Ultra-Scale Playbook TP/ && !f++ { check($0, 8.8) }
     /^  NVIDIA NeMo and Megatron-Bridge/ && !g++ { check($0, 6.4) }
-    /^  SimuMax B200/ && !h++ { check($0, 4.0) }
-    /^  torchtitan on 8x GB200/ && !i++ { check($0, 11.7) }
-    /^step time, mean over sources \(silver\)/ { check($0, 18.7) }
+    /^  SimuMax B200/ && !h++ { check($0, 3.3) }
+    /^  torchtitan on 8x GB200/ && !i++ { check($0, 11.4) }
+    /^step time, mean over sources \(silver\)/ { check($0, 17.6) }
     /^peak memory, mean error/ { check($0, 9.6) }
     /^runs that ran, called feasible/ { at_least($0, 97.9) }
     /^runs out of memory, called infeasible/ { at_least($0, 85.8) }
