@@ -80,6 +80,18 @@ const char* name_of(TpOverlap overlap) {
   return "?";
 }
 
+const char* name_of(LayerSplit split) {
+  switch (split) {
+    case LayerSplit::equal:
+      return "equal numbers";
+    case LayerSplit::by_cost:
+      return "by cost, with the head";
+    case LayerSplit::with_ends:
+      return "equal numbers, embedding, norm and head counted";
+  }
+  return "?";
+}
+
 const char* name_of(FlashKernel flash) {
   switch (flash) {
     case FlashKernel::latest:
@@ -141,6 +153,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
 
 void add_overlap(Sheet& s, const Trainer& t) {
   s.word("overlap of TP", "tp_overlap", name_of(t.tp_overlap));
+  s.word("layers of pipeline stages", "layer_split", name_of(t.layer_split));
   s.flag("overlap of gradient reduction", "overlap_grad_reduce", t.overlap_grad_reduce);
   s.flag("overlap of parameter gather", "overlap_param_gather", t.overlap_param_gather);
   s.flag("overlap of pipeline sends", "overlap_p2p", t.overlap_p2p);

@@ -128,6 +128,8 @@ Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan
   return split;
 }
 
+namespace {
+
 std::vector<int> layers_by_cost(const Model& model, int stages) {
   // A layer's products and the head's, in multiplications per token.
   const double h = static_cast<double>(model.hidden);
@@ -144,6 +146,36 @@ std::vector<int> layers_by_cost(const Model& model, int stages) {
     if (layer * (i + 1) > total * (stage + 1) / stages && stage + 1 < stages) ++stage;
   }
   return split;
+}
+
+std::vector<int> layers_with_ends(const Model& model, int stages) {
+  constexpr int kBehind = 2;  // norm and head; the embedding stands before the layers
+  const int modules = 1 + static_cast<int>(model.layers) + kBehind;
+  std::vector<int> split(static_cast<size_t>(stages), modules / stages);
+  for (int i = 0; i < modules % stages; ++i) ++split[static_cast<size_t>(i)];
+  --split.front();
+  int rest = kBehind;
+  for (size_t i = split.size(); rest > 0 && i-- > 0;) {
+    const int taken = std::min(rest, split[i]);
+    split[i] -= taken;
+    rest -= taken;
+  }
+  return split;
+}
+
+}  // namespace
+
+std::vector<int> layers_of_stages(LayerSplit split, const Model& model, int stages) {
+  if (stages <= 1 || stages >= model.layers) return {};
+  switch (split) {
+    case LayerSplit::equal:
+      return {};
+    case LayerSplit::by_cost:
+      return layers_by_cost(model, stages);
+    case LayerSplit::with_ends:
+      return layers_with_ends(model, stages);
+  }
+  return {};
 }
 
 Result<BlockLayout> lay_out_blocks(const Model& model, const Plan& plan, int64_t micro_batches) {

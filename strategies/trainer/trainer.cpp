@@ -133,7 +133,7 @@ Status read_memory(MapReader map, Trainer& t) {
   t.deallocate_pipeline_outputs =
       map.boolean("deallocate_pipeline_outputs", t.deallocate_pipeline_outputs);
   t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);
-  t.split_by_cost = map.boolean("split_by_cost", t.split_by_cost);
+  t.layer_split = word_of(map, "layer_split", {"equal", "by-cost", "with-ends"}, t.layer_split);
   t.gradient_copy_at_step = map.boolean("gradient_copy_at_step", t.gradient_copy_at_step);
   t.gradients_flattened_at_step =
       map.boolean("gradients_flattened_at_step", t.gradients_flattened_at_step);

@@ -31,6 +31,11 @@ enum class HostClass { eager, torch, compiled, graph, native };
 /// in chunks beside the product that makes or needs it.
 enum class TpOverlap { none, bulk, ring };
 
+/// How layers go to pipeline stages where a plan does not say it. by_cost: by their share of the
+/// parameters that multiply, the head's included. with_ends: embedding, layers, last norm and head
+/// are dealt out in equal numbers, as modules of the same weight.
+enum class LayerSplit { equal, by_cost, with_ends };
+
 struct Trainer {
   std::string id;  ///< a file that begins `like: <id>` states what differs from that one
   std::string name;
@@ -138,8 +143,7 @@ struct Trainer {
   bool deallocate_pipeline_outputs = true;
   bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or
                                           ///< per-op policy (torchtitan: every second product)
-  bool split_by_cost = false;  ///< layers go to pipeline stages by their share of the parameters
-                               ///< that multiply, the head's included; false: equal numbers
+  LayerSplit layer_split = LayerSplit::equal;
   bool gradient_copy_at_step = false;        ///< fp32 copy of 16-bit gradients while stepping
   bool gradients_flattened_at_step = false;  ///< and a flat copy in their own type before it
   bool gradients_made_anew = false;    ///< freed after the step (set_to_none): with one micro-batch

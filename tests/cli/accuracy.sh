@@ -34,7 +34,7 @@ above() {
     /^step time, mean over sources \(silver\)/ { check($0, 17.6) }
     /^peak memory, mean error/ { check($0, 9.6) }
     /^runs that ran, called feasible/ { at_least($0, 97.9) }
-    /^runs out of memory, called infeasible/ { at_least($0, 85.8) }
+    /^runs out of memory, called infeasible/ { at_least($0, 87.0) }
     /^order, regret/ { check($0, 2) }
   ' "$work/out" >"$work/above"
 }

@@ -269,9 +269,8 @@ std::vector<Plan> level_of(Plan plan, double recomputed, const std::vector<int>&
     plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
     plan.recompute_layers = recomputed_layers(recomputed, question.model.layers, plan);
     plan.layer_split.clear();
-    if (question.trainer.split_by_cost && count == 1 && plan.pp > 1 &&
-        plan.pp < question.model.layers)
-      plan.layer_split = layers_by_cost(question.model, plan.pp);
+    if (count == 1)
+      plan.layer_split = layers_of_stages(question.trainer.layer_split, question.model, plan.pp);
     for (const int etp : expert_tp) {
       plan.etp = etp;
       for (const int64_t size : micro) {

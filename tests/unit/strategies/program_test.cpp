@@ -49,6 +49,23 @@ struct Case {
 
 constexpr int64_t kS = 2048, kH = 1024, kA = 16;
 
+TEST_CASE("layers go to stages as the trainer deals them out") {
+  Model model = *find_model("llama-65b");
+  using Layers = std::vector<int>;
+  CHECK(layers_of_stages(LayerSplit::equal, model, 8).empty());
+  CHECK(layers_of_stages(LayerSplit::with_ends, model, 1).empty());
+  // 83 modules: the embedding is the first stage's, norm and head are the last one's.
+  CHECK(layers_of_stages(LayerSplit::with_ends, model, 8) == Layers{10, 11, 11, 10, 10, 10, 10, 8});
+  CHECK(layers_of_stages(LayerSplit::with_ends, model, 4) == Layers{20, 21, 21, 18});
+  // Two modules a stage: norm and head fill the last one.
+  model.layers = 5;
+  CHECK(layers_of_stages(LayerSplit::with_ends, model, 4) == Layers{1, 2, 2, 0});
+  // A head of 128,000 rows multiplies as much as 1.3 layers.
+  model.layers = 80;
+  model.vocabulary = 128000;
+  CHECK(layers_of_stages(LayerSplit::by_cost, model, 8) == Layers{11, 10, 10, 10, 10, 10, 11, 8});
+}
+
 }  // namespace
 
 TEST_CASE("saved activations of a layer are those of Korthikanti et al. 2022") {
