@@ -110,9 +110,10 @@ class Streams {
     const auto g = static_cast<size_t>(group);
     const Trainer& trainer = context_.trainer;
     const bool blocks = !overlapped(group, trainer);
-    const double skew =
-        blocks ? rules_.rank_skew_s * expected_maximum(context_.of(group).ranks) : 0;
-    const double seconds = price.seconds + skew;
+    double seconds = price.seconds;
+    if (blocks && apart_)
+      seconds += rules_.rank_skew_s * expected_maximum(context_.of(group).ranks);
+    if (blocks) apart_ = false;
     time_.network[g] += seconds;
     time_.occupied += seconds * price.occupancy;
     double& stream = stream_[g];
@@ -162,6 +163,7 @@ class Streams {
     const double end = std::max(start + price.seconds, tail);
     if (cause >= 0) time_.exposed[static_cast<size_t>(cause)] += end - clock_ - price.seconds;
     clock_ = end;
+    apart_ |= price.resource == Resource::gemm || price.resource == Resource::attention;
     switch (price.resource) {
       case Resource::gemm:
         time_.gemm += price.seconds;
@@ -186,6 +188,7 @@ class Streams {
   std::vector<Ready> ready_;
   std::vector<int> made_by_;  ///< group whose collective wrote it; -1 a kernel
   double clock_ = 0;
+  bool apart_ = false;  ///< products were made since ranks last met; a block ends with them met
   std::array<double, kGroups> stream_ = {};
   PhaseTime time_;
 };

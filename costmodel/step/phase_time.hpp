@@ -35,8 +35,9 @@ struct StreamRules {
   double collective_launch_s = 0;  ///< per collective
   double overlap_slowdown = 0;     ///< extra kernel time per second of overlap
   /// Ranks do not reach a collective together: kernel times and hosts differ, also where the work
-  /// is the same. One that nothing hides waits for the last of n, this times the expected maximum
-  /// of n standard normal values.
+  /// is the same. The first one after products that its phase does not overlap
+  /// (strategies/program/overlap.hpp) waits for the last of n ranks: this times the expected
+  /// maximum of n standard normal values.
   double rank_skew_s = 0;
   bool overlap_experts = false;  ///< exchanges of experts hide behind another micro-batch
 };

@@ -206,6 +206,10 @@ TEST_CASE("what nothing hides waits for the last rank") {
   // 1.4236: expected maximum of 8 standard normal values.
   CHECK(wall(TpOverlap::none, 1e-4) - wall(TpOverlap::none, 0) == Approx(1.4236e-4).epsilon(0.01));
   CHECK(wall(TpOverlap::bulk, 1e-4) == Approx(wall(TpOverlap::bulk, 0)));
+  // A second sum at once finds them together.
+  const double skew = wall(TpOverlap::none, 1e-4) - wall(TpOverlap::none, 0);
+  block.ops(Phase::forward).push_back({sum, Module::experts, {2}, {1}});
+  CHECK(wall(TpOverlap::none, 1e-4) - wall(TpOverlap::none, 0) == Approx(skew));
   links.ranks = links.ranks_per_node = 1;
   CHECK(wall(TpOverlap::none, 1e-4) == Approx(wall(TpOverlap::none, 0)));
 }
