@@ -31,9 +31,10 @@ enum class HostClass { eager, torch, compiled, graph, native };
 /// in chunks beside the product that makes or needs it.
 enum class TpOverlap { none, bulk, ring };
 
-/// How layers go to pipeline stages where a plan does not say it. by_cost: by their share of the
-/// parameters that multiply, the head's included. with_ends: embedding, layers, last norm and head
-/// are dealt out in equal numbers, as modules of the same weight.
+/// How layers go to pipeline stages where a published row or an imported file does not say it;
+/// plans that are searched take equal numbers. by_cost: by their share of the parameters that
+/// multiply, the head's included. with_ends: embedding, layers, last norm and head are dealt out in
+/// equal numbers, as modules of the same weight.
 enum class LayerSplit { equal, by_cost, with_ends };
 
 struct Trainer {
