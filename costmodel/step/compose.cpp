@@ -24,15 +24,10 @@ std::vector<RunPrice> priced(const Chunk& chunk, const PricedKinds& prices) {
   return runs;
 }
 
-/// Collectives beside a chain: their seconds, and the same times each one's occupancy.
-struct Beside {
-  double network = 0, occupied = 0;
-  void add(const PhaseTime& collectives, double count) {
-    network += count * collectives.wall;
-    occupied += count * collectives.occupied;
-  }
-  double occupancy() const { return network > 0 ? occupied / network : 0; }
-};
+/// Mean occupancy while gathers or reductions go on beside a chain.
+double occupancy_of(const PhaseTime& beside) {
+  return beside.wall > 0 ? beside.occupied / beside.wall : 0;
+}
 
 void expose(PhaseTime& time, const ChainTime& chain, double slowdown) {
   time.exposed[static_cast<size_t>(Group::shard)] += chain.exposed();
@@ -174,12 +169,12 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
   const ChainRules rules{trainer.fsdp_prefetch, trainer.overlap_param_gather,
                          trainer.overlap_grad_reduce};
   std::vector<ChainRun> first_forward, last_backward;
-  Beside round;  // reductions of one round, all chunks
+  PhaseTime round;  // reductions of one round, all chunks
   for (const Chunk& chunk : stage.chunks) {
     const std::vector<RunPrice> runs = priced(chunk, prices);
     ChunkPrice price;
     std::vector<ChainRun> forward, backward;
-    Beside forward_beside, backward_beside;
+    PhaseTime forward_beside, backward_beside;
     for (const RunPrice& run : runs) {
       const auto n = static_cast<double>(run.count);
       price.forward += run.pass->forward.scaled(n);
@@ -192,12 +187,12 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
       forward.push_back({run.count, run.pass->forward.wall, each ? gather : 0, 0});
       first_forward.push_back({run.count, run.pass->forward.wall, each ? 0 : gather, 0});
       const bool reduce_each = state.reduce_when == When::each_micro_batch;
-      if (state.reduce_when == When::each_round) round.add(state.reduce, n);
+      if (state.reduce_when == When::each_round) round += state.reduce.scaled(n);
       if (each) {
-        forward_beside.add(state.gather, n);
-        backward_beside.add(state.gather, n);
+        forward_beside += state.gather.scaled(n);
+        backward_beside += state.gather.scaled(n);
       }
-      if (reduce_each) backward_beside.add(state.reduce, n);
+      if (reduce_each) backward_beside += state.reduce.scaled(n);
       backward.push_back({run.count, run.pass->backward.wall, each ? gather : 0,
                           reduce_each ? state.reduce.wall : 0});
       last_backward.push_back(
@@ -208,9 +203,9 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
     // The list is reversed below: these come before the chunk's reductions.
     if (more_last > 0) last_backward.push_back({1, more_last * price.backward.wall, 0, 0});
     expose(price.forward, chain_time(forward, rules),
-           overlap_slowdown * forward_beside.occupancy());
+           overlap_slowdown * occupancy_of(forward_beside));
     expose(price.backward, chain_time(backward, rules),
-           overlap_slowdown * backward_beside.occupancy());
+           overlap_slowdown * occupancy_of(backward_beside));
     result.chunks.push_back(price);
   }
   std::reverse(last_backward.begin(), last_backward.end());
@@ -219,7 +214,7 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
   queued.prefetch = std::numeric_limits<int>::max();
   result.gather_s = chain_time(first_forward, queued).exposed();
   result.reduce_s = chain_time(last_backward, rules).exposed();
-  if (round.network > 0) {
+  if (round.wall > 0) {
     // Rounds before the last hide behind the work of the next one as far as that is long enough.
     const Rounds all = rounds_of(shape);
     double work = 0;
@@ -227,8 +222,8 @@ StagePrice compose_stage(const Stage& stage, const PricedKinds& prices, const Tr
     work *= static_cast<double>(all.first_size);
     const auto before = static_cast<double>(all.first_count + all.rest_count - 1);
     result.reduce_s +=
-        before * (std::max(0.0, round.network - work) +
-                  overlap_slowdown * round.occupancy() * std::min(round.network, work));
+        before * (std::max(0.0, round.wall - work) +
+                  overlap_slowdown * occupancy_of(round) * std::min(round.wall, work));
   }
   return result;
 }

@@ -8,6 +8,21 @@
 namespace meshplan {
 namespace {
 
+/// What operations on this GPU are priced by.
+struct Tables {
+  KernelTables kernels;
+  CollectiveModel collectives;
+};
+Tables tables_of(const std::string& id) {
+  const auto gpu = find_gpu(id);
+  REQUIRE(gpu.ok());
+  const auto kernels = KernelTables::load(*gpu);
+  const auto collectives = CollectiveModel::load(*gpu);
+  REQUIRE(kernels.ok());
+  REQUIRE(collectives.ok());
+  return {*kernels, *collectives};
+}
+
 /// `count` blocks of which a stage is made, one block a chunk; seconds each.
 struct Blocks {
   PassPrice pass;
@@ -115,14 +130,9 @@ TEST_CASE("what an allocator and autograd hold beyond the tensors in use") {
 }
 
 TEST_CASE("an exchange of experts that sends a token once to each place") {
-  const auto gpu = find_gpu("h100-sxm5-80gb");
-  REQUIRE(gpu.ok());
-  const auto kernels = KernelTables::load(*gpu);
-  const auto collectives = CollectiveModel::load(*gpu);
-  REQUIRE(kernels.ok());
-  REQUIRE(collectives.ok());
+  const Tables tables = tables_of("h100-sxm5-80gb");
   const Trainer trainer;
-  PriceContext context{*kernels, *collectives, trainer, DType::bf16, {}};
+  PriceContext context{tables.kernels, tables.collectives, trainer, DType::bf16, {}};
   GroupLinks& links = context.links[static_cast<size_t>(Group::ep)];
   links.ranks = 16;
   links.ranks_per_node = 8;
@@ -148,14 +158,9 @@ TEST_CASE("an exchange of experts that sends a token once to each place") {
 }
 
 TEST_CASE("an exchange of experts beside the work of another micro-batch") {
-  const auto gpu = find_gpu("gb200");
-  REQUIRE(gpu.ok());
-  const auto kernels = KernelTables::load(*gpu);
-  const auto collectives = CollectiveModel::load(*gpu);
-  REQUIRE(kernels.ok());
-  REQUIRE(collectives.ok());
+  const Tables tables = tables_of("gb200");
   const Trainer trainer;
-  PriceContext context{*kernels, *collectives, trainer, DType::bf16, {}};
+  PriceContext context{tables.kernels, tables.collectives, trainer, DType::bf16, {}};
   GroupLinks& links = context.links[static_cast<size_t>(Group::ep)];
   links.ranks = links.ranks_per_node = 8;
   links.nvlink = true;
@@ -180,14 +185,9 @@ TEST_CASE("an exchange of experts beside the work of another micro-batch") {
 }
 
 TEST_CASE("what nothing hides waits for the last rank") {
-  const auto gpu = find_gpu("h100-sxm5-80gb");
-  REQUIRE(gpu.ok());
-  const auto kernels = KernelTables::load(*gpu);
-  const auto collectives = CollectiveModel::load(*gpu);
-  REQUIRE(kernels.ok());
-  REQUIRE(collectives.ok());
+  const Tables tables = tables_of("h100-sxm5-80gb");
   Trainer trainer;
-  PriceContext context{*kernels, *collectives, trainer, DType::bf16, {}};
+  PriceContext context{tables.kernels, tables.collectives, trainer, DType::bf16, {}};
   GroupLinks& links = context.links[static_cast<size_t>(Group::tp)];
   links.ranks = links.ranks_per_node = 8;
   links.nvlink = true;
