@@ -37,6 +37,11 @@ void expose(PhaseTime& time, const ChainTime& chain, double slowdown) {
   time.wall += chain.exposed() + slower;
 }
 
+/// Whole gradients that exist only until their block's reduction.
+int64_t reduced_gradients(const StatePrice& state) {
+  return state.reduce_when == When::last_micro_batch ? 0 : state.memory.whole_gradients;
+}
+
 /// Bytes while block i is worked on: its own whole weights and those gathered ahead; its own whole
 /// gradients and those of the block before, which are being reduced.
 int64_t transient(const std::vector<RunPrice>& runs, size_t i, bool first_of_run, bool backward,
@@ -52,11 +57,11 @@ int64_t transient(const std::vector<RunPrice>& runs, size_t i, bool first_of_run
     if (ahead != nullptr && ahead->freed) bytes += ahead->memory.gathered;
   }
   if (backward) {
-    bytes += state.memory.whole_gradients;
+    bytes += reduced_gradients(state);
     const StatePrice* before = runs[i].count > 1 && !first_of_run
                                    ? &state
                                    : (i + 1 < runs.size() ? runs[i + 1].state : nullptr);
-    if (before != nullptr) bytes += before->memory.whole_gradients;
+    if (before != nullptr) bytes += reduced_gradients(*before);
   }
   return bytes;
 }
@@ -143,7 +148,8 @@ BlockMemory stage_states(const Stage& stage, const PricedKinds& prices) {
     for (const BlockRun& run : chunk.runs) {
       const StatePrice& state = *prices.states[static_cast<size_t>(run.block)];
       states.parameters += run.count * state.memory.parameters;
-      states.gradients += run.count * state.memory.gradients;
+      states.gradients += run.count * (state.memory.gradients + state.memory.whole_gradients -
+                                       reduced_gradients(state));
       states.optimizer += run.count * state.memory.optimizer;
       states.host += run.count * state.memory.host;
       states.placeholders = std::max(states.placeholders, state.memory.placeholders);

@@ -163,6 +163,7 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.flag("a token sent once to a rank's experts", "ep_sends_once", t.ep_sends_once);
   s.whole("FSDP units gathered ahead", "fsdp_prefetch_units", t.fsdp_prefetch);
   s.flag("FSDP reduces every micro-batch", "reduce_every_micro_batch", t.reduce_every_micro_batch);
+  s.flag("pipelines reduce once a step", "pipeline_reduces_once", t.pipeline_reduces_once);
   s.flag("ZeRO-1 reduces whole gradients", "zero1_all_reduces", t.zero1_all_reduces);
   s.add("gradient bucket", "bucket_bytes", t.bucket_bytes,
         t.bucket_bytes > 0 ? gib(t.bucket_bytes) : "one layer");

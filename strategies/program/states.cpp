@@ -13,6 +13,7 @@ namespace {
 When reduce_when(const LowerContext& context) {
   const Plan& plan = context.plan;
   const Trainer& trainer = context.trainer;
+  if (trainer.pipeline_reduces_once && plan.pp > 1) return When::last_micro_batch;
   if (trainer.reduce_every_micro_batch) return When::each_micro_batch;
   if (plan.zero >= 2 && trainer.reduce_every_round && plan.schedule == ScheduleKind::interleaved) {
     return When::each_round;

@@ -114,6 +114,7 @@ Status read_overlap(MapReader map, Trainer& t) {
   t.fsdp_prefetch = static_cast<int>(map.integer("fsdp_prefetch_units", t.fsdp_prefetch));
   t.reduce_every_round = map.boolean("reduce_every_round", t.reduce_every_round);
   t.reduce_every_micro_batch = map.boolean("reduce_every_micro_batch", t.reduce_every_micro_batch);
+  t.pipeline_reduces_once = map.boolean("pipeline_reduces_once", t.pipeline_reduces_once);
   t.zero1_all_reduces = map.boolean("zero1_all_reduces", t.zero1_all_reduces);
   t.bucket_bytes = map.number("bucket_bytes", t.bucket_bytes);
   return map.finish();

@@ -127,6 +127,8 @@ struct Trainer {
                                ///< HybridEP); else one copy for each of its experts
   int fsdp_prefetch = 1;       ///< units gathered ahead
   bool reduce_every_micro_batch = false;  ///< FSDP without no_sync reduces after every backward
+  bool pipeline_reduces_once = false;     ///< with pipeline stages gradients of any ZeRO level are
+                                          ///< reduced after the last micro-batch
   bool reduce_every_round = false;        ///< sharded gradients are reduced when an interleaved
                                           ///< schedule leaves a chunk
   bool zero1_all_reduces = false;  ///< zero 1 reduces whole gradients to all ranks instead of

@@ -296,6 +296,26 @@ TEST_CASE("zero levels share out 16 bytes a parameter") {
   CHECK(resident(3).gathered == n * 2);
 }
 
+TEST_CASE("gradients are reduced when the trainer does so") {
+  Case c;
+  c.batch.global_sequences = 16;
+  const auto when = [&](int pp, int zero) {
+    c.plan.pp = pp;
+    c.plan.zero = zero;
+    return c.layer().reduce_when;
+  };
+  CHECK(when(1, 1) == When::last_micro_batch);
+  CHECK(when(1, 2) == When::each_micro_batch);
+  CHECK(when(2, 2) == When::each_micro_batch);
+  c.trainer.reduce_every_micro_batch = true;
+  CHECK(when(1, 0) == When::each_micro_batch);
+  CHECK(when(2, 0) == When::each_micro_batch);
+  c.trainer.pipeline_reduces_once = true;
+  CHECK(when(1, 0) == When::each_micro_batch);
+  CHECK(when(2, 0) == When::last_micro_batch);
+  CHECK(when(2, 3) == When::last_micro_batch);
+}
+
 TEST_CASE("126 layers on 16 stages: first and last have one less") {
   Model model = gpt();
   model.layers = 126;
