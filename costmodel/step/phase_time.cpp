@@ -59,7 +59,7 @@ class Streams {
     const OpPrice price = meshplan::price(op, context_);
     if (const auto* collective = std::get_if<Collective>(&op.body)) {
       time_.collectives += price.kernels;
-      if (price.seconds > 0) communicate(op, collective->group, price);
+      if (price.seconds > 0) communicate(op, *collective, price);
     } else {
       time_.kernels += price.kernels;
       compute(op, price);
@@ -106,10 +106,11 @@ class Streams {
     return static_cast<double>(std::max<int64_t>(1, context_.of(Group::tp).ranks));
   }
 
-  void communicate(const Op& op, Group group, const OpPrice& price) {
+  void communicate(const Op& op, const Collective& collective, const OpPrice& price) {
+    const Group group = collective.group;
     const auto g = static_cast<size_t>(group);
     const Trainer& trainer = context_.trainer;
-    const bool blocks = !overlapped(group, trainer);
+    const bool blocks = collective.alone || !overlapped(group, trainer);
     double seconds = price.seconds;
     if (blocks && apart_)
       seconds += rules_.rank_skew_s * expected_maximum(context_.of(group).ranks);

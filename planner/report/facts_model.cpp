@@ -153,6 +153,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
 
 void add_overlap(Sheet& s, const Trainer& t) {
   s.word("overlap of TP", "tp_overlap", name_of(t.tp_overlap));
+  s.flag("scatters of TP in pieces", "tp_scatter_in_pieces", t.tp_scatter_in_pieces);
   s.word("layers of pipeline stages", "layer_split", name_of(t.layer_split));
   s.flag("overlap of gradient reduction", "overlap_grad_reduce", t.overlap_grad_reduce);
   s.flag("overlap of parameter gather", "overlap_param_gather", t.overlap_param_gather);
@@ -244,6 +245,7 @@ Sheet facts_of(const Trainer& t) {
   s.flag("8-bit weights kept", "quantised_weights_kept", t.quantised_weights_kept);
   s.flag("8-bit scales agreed by all ranks of a stage", "scales_agreed_by_stage",
          t.scales_agreed_by_stage);
+  s.flag("8-bit weights transposed anew", "weights_transposed_anew", t.weights_transposed_anew);
   s.flag("8-bit weights gathered", "quantised_weights_gathered", t.quantised_weights_gathered);
   s.flag("fp32 master weights", "master_weights", t.master_weights);
   s.word("optimizer moments in", "optimizer_moment_format", meshplan::name_of(t.optimizer_moment));

@@ -8,6 +8,12 @@
 namespace meshplan {
 namespace {
 
+/// 8-bit products read weights that have no 16-bit copy: frozen ones, or those gathered so.
+bool only_8_bit(const Trainer& trainer) {
+  return trainer.quantised_weights_kept &&
+         (trainer.adapters_only || trainer.quantised_weights_gathered);
+}
+
 constexpr int64_t kAdapterRank = 32;  ///< assumed, see states.cpp
 
 }  // namespace
@@ -140,17 +146,14 @@ BufferId BlockBuilder::exchange(const std::string& name, Module module, Collecti
 
 void BlockBuilder::weight_gradient(Module module, const Gemm& gemm, BufferId dy, BufferId x,
                                    const Weight& w) {
+  if (context_.trainer.adapters_only) return;  // frozen weights: their adapter has its own products
   const Phase phase = context_.split_weight_gradient() ? Phase::weight : Phase::backward;
   Gemm product = gemm;
-  // Adapters keep the product's input like its weight gradient would; of that product only a thin
-  // slice is left.
-  if (context_.trainer.adapters_only) product.m = std::min(product.m, kAdapterRank);
   product.accumulate = context_.trainer.wgrad_accumulation_fused;
   if (product.accumulate) {
     product.out = context_.plan.gradient;
     std::vector<BufferId> out{w.gradient};
-    if (context_.trainer.weight_gradient_placeholders && module == Module::head &&
-        !context_.trainer.adapters_only) {
+    if (context_.trainer.weight_gradient_placeholders && module == Module::head) {
       out.push_back(value("placeholder." + at(w.weight).name, w.rows, w.cols));
     }
     block_.ops(phase).push_back({product, module, {dy, x}, std::move(out)});
@@ -194,8 +197,20 @@ BufferId BlockBuilder::input_again(DType type, Module module, BufferId x, Buffer
                                           : quantised(Phase::backward, type, module, x);
 }
 
+/// Weights that exist in 8 bit alone are not cast, but their input's gradient reads them along the
+/// columns.
+void BlockBuilder::transpose_weight(DType type, Module module, const Weight& w) {
+  if (!is_quantised(type) || !only_8_bit(context_.trainer)) return;
+  if (!context_.trainer.weights_transposed_anew) return;
+  const int64_t elements = at(w.weight).elements();
+  backward(Elementwise{ElementwiseKind::cast, elements, elements, elements}, module, {w.weight},
+           {});
+}
+
 void BlockBuilder::quantise_weight(DType type, Module module, const Weight& w) {
-  if (!is_quantised(type) || context_.trainer.quantised_weights_kept) return;
+  const Trainer& trainer = context_.trainer;
+  const bool anew = trainer.weights_transposed_anew && !only_8_bit(trainer);
+  if (!is_quantised(type) || (trainer.quantised_weights_kept && !anew)) return;
   const int64_t elements = at(w.weight).elements();
   const int64_t reads = context_.trainer.dynamic_scaling ? 2 : 1;
   forward(Elementwise{ElementwiseKind::cast, elements, reads * at(w.weight).bytes(), 2 * elements},
@@ -213,6 +228,7 @@ BufferId BlockBuilder::local(const std::string& name, Module module, BufferId x,
   const Gemm gemm{rows / groups, w.rows, w.cols, groups, Layout::tn, in, type};
   forward(gemm, module, {xq, w.weight}, {y});
   on_backward(module, [=, this] {
+    transpose_weight(in, module, w);
     const BufferId dy = quantised(Phase::backward, in, module, gradient_of(y));
     const BufferId dx = value("d." + at(x).name, rows, w.cols, at(x).dtype);
     backward(Gemm{rows / groups, w.cols, w.rows, groups, Layout::nn, in, at(x).dtype}, module,
@@ -245,6 +261,7 @@ BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x
   if (bias_weight >= 0) operands.push_back(bias_weight);
   forward(Gemm{tokens, w.rows, w.cols, 1, Layout::tn, in, type}, module, operands, {y});
   on_backward(module, [=, this] {
+    transpose_weight(in, module, w);
     const BufferId dyw = gradient_of(y);
     const BufferId dy = quantised(Phase::backward, in, module, dyw);
     // The gathered input is not kept: it is gathered again (Korthikanti et al. 2022, 4.2.2).
@@ -257,9 +274,12 @@ BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x
              {dx});
     if (context_.plan.tp > 1) {
       const BufferId own = value("d." + at(x).name, at(x).rows, w.cols, at(x).dtype);
-      block_.ops(Phase::backward)
-          .push_back(collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce,
-                                Group::tp, dx, own, module));
+      Op sum = collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
+                          dx, own, module);
+      // Frozen weights have no gradient whose product it could run beside.
+      std::get<Collective>(sum.body).alone =
+          context_.trainer.adapters_only && !context_.trainer.tp_scatter_in_pieces;
+      block_.ops(Phase::backward).push_back(std::move(sum));
       dx = own;
     }
     weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, type}, dy, again, w);
@@ -288,6 +308,7 @@ BufferId BlockBuilder::row(const std::string& name, Module module, BufferId x, c
       .push_back(collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
                             partial, y, module));
   on_backward(module, [=, this] {
+    transpose_weight(in, module, w);
     BufferId dy = quantised(Phase::backward, in, module, gradient_of(y));
     if (sp) {
       const BufferId whole = value("d." + at(y).name + ".gathered", tokens, w.rows, at(dy).dtype);

@@ -126,6 +126,7 @@ class BlockBuilder {
   /// What the weight gradient reads: the 8-bit input, or that of an input kept in 16 bit.
   BufferId input_again(DType type, Module module, BufferId x, BufferId quantised_x);
   void quantise_weight(DType type, Module module, const Weight& w);
+  void transpose_weight(DType type, Module module, const Weight& w);
   Op collective(CollectiveOp op, Group group, BufferId in, BufferId out, Module module) const;
 
   const LowerContext& context_;

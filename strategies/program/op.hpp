@@ -194,6 +194,7 @@ struct Collective {
   int64_t copies = 1;    ///< all_to_all of experts: rows of each token; more than one only where
                          ///< the trainer sends what goes to the same place once
   double reach = 1;      ///< share of the ranks that one token's copies may go to: limited routing
+  bool alone = false;    ///< nothing is there that it could run beside
 };
 
 /// Norm of all gradients of this rank's shard (a read), in {gradients}, out {norm}.

@@ -88,6 +88,7 @@ Status read_formats(MapReader map, Trainer& t) {
   t.scales_agreed_by_stage = map.boolean("scales_agreed_by_stage", t.scales_agreed_by_stage);
   t.quantised_weights_gathered =
       map.boolean("quantised_weights_gathered", t.quantised_weights_gathered);
+  t.weights_transposed_anew = map.boolean("weights_transposed_anew", t.weights_transposed_anew);
   if (map.has("gradient")) t.gradient_bf16 = t.gradient = format(map, "gradient", t.gradient);
   t.gradient_bf16 = format(map, "gradient_bf16", t.gradient_bf16);
   t.bf16_states_sharded = map.boolean("bf16_states_sharded", t.bf16_states_sharded);
@@ -104,6 +105,7 @@ Status read_formats(MapReader map, Trainer& t) {
 
 Status read_overlap(MapReader map, Trainer& t) {
   t.tp_overlap = word_of(map, "tp", {"none", "bulk", "ring"}, t.tp_overlap);
+  t.tp_scatter_in_pieces = map.boolean("tp_scatter_in_pieces", t.tp_scatter_in_pieces);
   t.overlap_grad_reduce = map.boolean("grad_reduce", t.overlap_grad_reduce);
   t.overlap_param_gather = map.boolean("param_gather", t.overlap_param_gather);
   t.overlap_p2p = map.boolean("p2p", t.overlap_p2p);
@@ -199,6 +201,14 @@ Status read_plans(MapReader map, Trainer& t) {
 
 }  // namespace
 
+Status read_facts(MapReader& file, Trainer& trainer) {
+  MESHPLAN_CHECK(read_kernels(file.map("kernels"), trainer));
+  MESHPLAN_CHECK(read_formats(file.map("formats"), trainer));
+  MESHPLAN_CHECK(read_overlap(file.map("overlap"), trainer));
+  MESHPLAN_CHECK(read_host(file.map("host"), trainer));
+  return read_memory(file.map("memory"), trainer);
+}
+
 Result<Trainer> read_trainer(const std::string& path) {
   MESHPLAN_TRY(MapReader file, MapReader::open(path));
   Trainer t;
@@ -212,11 +222,7 @@ Result<Trainer> read_trainer(const std::string& path) {
   if (t.source.empty()) file.problem("source", "a trainer needs at least one source");
   t.assumed = file.texts("assumed");
   t.rank_order = file.text("rank_order", t.rank_order);
-  MESHPLAN_CHECK(read_kernels(file.map("kernels"), t));
-  MESHPLAN_CHECK(read_formats(file.map("formats"), t));
-  MESHPLAN_CHECK(read_overlap(file.map("overlap"), t));
-  MESHPLAN_CHECK(read_host(file.map("host"), t));
-  MESHPLAN_CHECK(read_memory(file.map("memory"), t));
+  MESHPLAN_CHECK(read_facts(file, t));
   MESHPLAN_CHECK(read_plans(file.map("plans"), t));
   MESHPLAN_CHECK(file.finish());
   return t;

@@ -17,6 +17,8 @@
 
 namespace meshplan {
 
+class MapReader;
+
 enum class AttentionKernel { materialised, flash };  ///< scores in memory, or tiled in registers
 /// Generation of the tiled kernel. latest: FA3/cuDNN where the GPU has it, else FlashAttention-2;
 /// flash1, triton: FlashAttention 1 and its Triton version, in use until autumn 2023.
@@ -100,6 +102,8 @@ struct Trainer {
   bool scales_agreed_by_stage = false;
   bool quantised_weights_kept = false;      ///< cast once a step; else in every micro-batch
   bool quantised_weights_gathered = false;  ///< data-parallel gathers move a layer's 8-bit weights
+  bool weights_transposed_anew = false;     ///< the copy of 8-bit weights along the columns is made
+                                            ///< in every micro-batch, not kept
   DType gradient = DType::fp32;             ///< what weight gradients are accumulated in
   DType gradient_bf16 = DType::fp32;        ///< the same where products are in bf16
   bool bf16_states_sharded = false;  ///< optimizer states of bf16 weights are always sharded over
@@ -116,6 +120,8 @@ struct Trainer {
 
   // Overlap.
   TpOverlap tp_overlap = TpOverlap::none;
+  bool tp_scatter_in_pieces = true;  ///< an input gradient's reduce-scatter runs beside its own
+                                     ///< product; else beside the weight gradient's
   bool overlap_grad_reduce = true;   ///< data-parallel reduction beside the last backward
   bool overlap_param_gather = true;  ///< ZeRO-1 all-gather beside the first forward
   bool overlap_p2p = true;           ///< pipeline sends beside compute
@@ -203,6 +209,10 @@ DType gradient_of(const Trainer& trainer, DType compute);
 
 /// By id or alias; ErrorKind::usage with the nearest known id otherwise.
 Result<Trainer> find_trainer(const std::string& id);
+
+/// What sections kernels, formats, overlap, host and memory of a trainer's file say, over what
+/// `trainer` holds. ErrorKind::input with file, line and key.
+Status read_facts(MapReader& file, Trainer& trainer);
 
 /// A trainer file of our own schema; ErrorKind::input with file, line and key.
 Result<Trainer> read_trainer(const std::string& path);

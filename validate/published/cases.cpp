@@ -186,7 +186,7 @@ class CaseReader {
   }
 
   /// What the row's words say beyond its columns.
-  void state(const QuestionRow& row, Question& out) const {
+  Status state(const QuestionRow& row, Question& out) const {
     std::string words;
     for (const char* column : {"id", "source_detail", "model", "framework", "flops_convention"})
       words += lower_case(row.text(column)) + "\n";
@@ -195,12 +195,10 @@ class CaseReader {
     std::string packed;
     for (const Statement& said : mapping_.statements()) {
       if (!said.holds(words, out.cluster->gpu.id, precision)) continue;
-      if (said.of_experts() && !out.model.moe) continue;
+      if (said.of_experts && !out.model.moe) continue;
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
-      t.overlap_ep = said.overlap_ep.value_or(t.overlap_ep);
-      t.ep_sends_once = said.ep_sends_once.value_or(t.ep_sends_once);
-      t.experts_padded = said.experts_padded.value_or(t.experts_padded);
+      MESHPLAN_CHECK(read_facts(*said.trainer, t));
       if (said.expert_tp) out.expert_tp = said.expert_tp;
       if (!said.recompute.empty()) out.recompute = said.recompute;
       if (said.sees_tokens) {
@@ -214,6 +212,7 @@ class CaseReader {
       out.model.window = sees;
       out.chosen.push_back(packed);
     }
+    return Done{};
   }
 
   Status ask(QuestionRow& row, Question& out) {
@@ -222,7 +221,7 @@ class CaseReader {
     MESHPLAN_TRY(out.model, model_of(row, mapping_, defaults, out.chosen));
     MESHPLAN_TRY(const int64_t gpus, gpus_of(row, out.chosen));
     MESHPLAN_TRY(out.cluster, caches_.cluster(row, gpus, out.chosen));
-    state(row, out);
+    MESHPLAN_CHECK(state(row, out));
     if (const std::string name = plain_name(row.text("model"));
         name.rfind("bert", 0) == 0 || name.rfind("t5", 0) == 0)
       out.chosen.emplace_back("an encoder's attention is priced as causal");

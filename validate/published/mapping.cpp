@@ -5,6 +5,7 @@
 #include <cctype>
 #include <utility>
 
+#include "strategies/trainer/trainer.hpp"
 #include "topologies/base/files.hpp"
 #include "topologies/base/reader.hpp"
 
@@ -90,11 +91,12 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.formats = entry.texts("formats");
     next.recompute = entry.text("recompute", "");
     next.says = entry.text("says");
-    for (auto [into, key] : {std::pair{&next.adapters_only, "adapters_only"},
-                             std::pair{&next.overlap_ep, "overlap_ep"},
-                             std::pair{&next.ep_sends_once, "ep_sends_once"},
-                             std::pair{&next.experts_padded, "experts_padded"}})
-      if (entry.has(key)) *into = entry.boolean(key);
+    if (entry.has("adapters_only")) next.adapters_only = entry.boolean("adapters_only");
+    next.of_experts = entry.boolean("of_experts", false);
+    next.trainer = std::make_shared<MapReader>(entry.map("trainer"));
+    Trainer any;
+    MESHPLAN_CHECK(read_facts(*next.trainer, any));
+    MESHPLAN_CHECK(next.trainer->finish());
     if (entry.has("sees_tokens")) next.sees_tokens = entry.integer("sees_tokens");
     if (entry.has("expert_tp")) next.expert_tp = entry.integer("expert_tp");
     MESHPLAN_CHECK(entry.finish());

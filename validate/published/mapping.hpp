@@ -2,6 +2,7 @@
 // What do the words of a published table mean, and what is taken where a row says nothing? Reads
 // mapping.yaml; one file of rules, so that every choice can be looked up and none hides in code.
 #pragma once
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@
 #include "topologies/base/result.hpp"
 
 namespace meshplan {
+
+class MapReader;
 
 enum class SelectiveMeaning { core_attention, per_operation, activation };
 
@@ -34,14 +37,14 @@ struct Statement {
   std::vector<std::string> gpus;     ///< how the GPU's id starts; empty: any
   std::vector<std::string> formats;  ///< of `precision`; empty: any
   std::string says;
-  std::optional<bool> adapters_only, overlap_ep, ep_sends_once, experts_padded;  ///< see Trainer
+  std::optional<bool> adapters_only;   ///< see Trainer
+  std::shared_ptr<MapReader> trainer;  ///< sections of a trainer's file, over what that file says
+  bool of_experts = false;             ///< nothing to a dense model
   std::optional<int64_t> sees_tokens;  ///< most tokens that one attends to: several documents share
                                        ///< a sequence; 0: all before it
   std::optional<int64_t> expert_tp;    ///< tensor parallelism of the experts
   std::string recompute;               ///< modules of selective recompute; "": not told
 
-  /// Nothing to a dense model.
-  bool of_experts() const { return overlap_ep || ep_sends_once || experts_padded || expert_tp; }
   /// `text` and `precision` in lower case.
   bool holds(const std::string& text, const std::string& gpu, const std::string& precision) const;
 };

@@ -241,8 +241,33 @@ TEST_CASE("an adapter of q, k and v: two thin products and a sum, three products
   CHECK(with.ops(Phase::forward).size() == without.ops(Phase::forward).size() + 3);
   CHECK(thin(with.ops(Phase::forward)) == 2);
   CHECK(thin(without.ops(Phase::forward)) == 0);
-  // Beside the adapter's own three, each of the layer's four weight gradients is a thin slice.
-  CHECK(thin(with.ops(Phase::backward)) == 3 + 4);
+  // The adapter's own three; the layer's four products have no weight gradients.
+  CHECK(thin(with.ops(Phase::backward)) == 3);
+  const auto products = [](const std::vector<Op>& ops) {
+    return std::count_if(ops.begin(), ops.end(),
+                         [](const Op& op) { return std::holds_alternative<Gemm>(op.body); });
+  };
+  CHECK(products(with.ops(Phase::backward)) == products(without.ops(Phase::backward)) - 4 + 3);
+}
+
+TEST_CASE("beside adapters nothing hides the scatter of an input's gradient") {
+  Case c;
+  c.plan.tp = 2;
+  c.plan.sequence_parallel = true;
+  const auto alone = [&] {
+    const Block layer = c.layer();
+    const auto& ops = layer.ops(Phase::backward);
+    return std::count_if(ops.begin(), ops.end(), [](const Op& op) {
+      const auto* sum = std::get_if<Collective>(&op.body);
+      return sum != nullptr && sum->alone;
+    });
+  };
+  c.trainer.tp_scatter_in_pieces = false;
+  CHECK(alone() == 0);
+  c.trainer.adapters_only = true;
+  CHECK(alone() == 2);  // of q, k and v and of the MLP's first product
+  c.trainer.tp_scatter_in_pieces = true;
+  CHECK(alone() == 0);
 }
 
 TEST_CASE("8-bit weights are gathered as such where the trainer does so") {
@@ -363,6 +388,13 @@ TEST_CASE("8-bit products cast each operand once in either pass") {
   SECTION("weights that are cast in every micro-batch: 12 h^2 of them") {
     c.trainer.quantised_weights_kept = false;
     CHECK(cast_bytes(c.layer(), Phase::forward) == 4 * (kS * 7 * kH + 12 * kH * kH));
+  }
+  SECTION("weights that exist in 8 bit alone are transposed for the backward pass") {
+    c.trainer.weights_transposed_anew = true;
+    CHECK(cast_bytes(c.layer(), Phase::forward) == 4 * (kS * 7 * kH + 12 * kH * kH));
+    c.trainer.quantised_weights_gathered = true;
+    CHECK(cast_bytes(c.layer(), Phase::forward) == 4 * kS * 7 * kH);
+    CHECK(cast_bytes(c.layer(), Phase::backward) == 4 * kS * 9 * kH + 2 * 12 * kH * kH);
   }
   SECTION("inputs kept in 16 bit are cast again: one copy each time, two in the backward pass") {
     c.trainer.fp8_inputs_kept = false;

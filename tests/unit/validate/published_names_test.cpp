@@ -85,6 +85,26 @@ TEST_CASE("what the recipes of a release set for a model, a GPU and a format", "
         recompute_words("mla_up_proj+mlp").value().modules);
 }
 
+TEST_CASE("what recipes of fine-tuning set", "[published]") {
+  const auto trainer = [](const std::string& id, const std::string& format,
+                          const std::string& gpu) {
+    const Case row = one(with(
+        kLlama, {{"id", id}, {"framework", "NeMo 2.0"}, {"precision", format}, {"gpu_id", gpu}}));
+    REQUIRE(row.question);
+    return row.question->trainer;
+  };
+  const std::string h100 = "h100-sxm5-80gb";
+  CHECK(trainer("70b-lora", "fp8", h100).weights_transposed_anew);
+  CHECK(trainer("70b-sft", "fp8", h100).weights_transposed_anew);
+  CHECK_FALSE(trainer("70b-lora", "fp8", "gb200").weights_transposed_anew);
+  CHECK_FALSE(trainer("70b-pretrain", "fp8", h100).weights_transposed_anew);
+  CHECK_FALSE(trainer("70b-lora", "bf16", h100).fused_cross_entropy);
+  CHECK(trainer("70b-sft", "bf16", h100).fused_cross_entropy);
+  CHECK(trainer("70b-lora", "bf16", h100).tp_overlap == TpOverlap::none);
+  CHECK(trainer("70b-lora", "fp8", h100).tp_overlap == TpOverlap::ring);
+  CHECK(trainer("70b-lora", "fp8", h100).tp_scatter_in_pieces);
+}
+
 TEST_CASE("what a row is taken to mean names no recipe that does not count for it", "[published]") {
   const Cells recipe = {{"framework", "Megatron-Bridge (NeMo container 26.06)"},
                         {"source_detail", "release 26.06, \"GPT OSS 120B\""}};
