@@ -76,10 +76,15 @@ std::string headline(const Score& s) {
   out += row({"order, Kendall's tau", fmt::format("{:.3f}", s.order_tau),
               fmt::format("{} groups", s.groups)});
   out += row({"order, regret", percent(s.order_regret), ""});
-  out += row(
-      {"peak memory, mean error", percent(s.memory_mean), fmt::format("{} rows", s.memory_rows)});
-  out += row({"runs that ran, called feasible", percent(s.ran_called_feasible), "sources"});
-  out += row({"out of memory, called infeasible", percent(s.oom_called_infeasible), "sources"});
+  const auto shares = [&](const char* what, double of_rows, int rows, double over_sources) {
+    out += row({what, percent(of_rows),
+                fmt::format("{} rows; mean over sources {}", rows, percent(over_sources))});
+  };
+  shares("peak memory, mean error", s.memory_mean, s.memory_rows, s.memory_mean_over_sources);
+  shares("runs that ran, called feasible", s.ran_called_feasible_rows, s.ran_rows,
+         s.ran_called_feasible);
+  shares("out of memory, called infeasible", s.oom_called_infeasible_rows, s.oom_rows,
+         s.oom_called_infeasible);
   out += row({"refused", fmt::format("{}", s.refused),
               fmt::format("{} state too little", s.states_too_little)});
   return out + "</table>\n";

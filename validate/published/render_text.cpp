@@ -35,10 +35,13 @@ std::string headline(const PublishedReport& report) {
   line("order, Kendall's tau", fmt::format("{:.3f}", s.order_tau),
        fmt::format("{} groups of plans", s.groups));
   line("order, regret", percent(s.order_regret), "");
-  line("peak memory, mean error", percent(s.memory_mean), fmt::format("{} rows", s.memory_rows));
-  line("runs that ran, called feasible", percent(s.ran_called_feasible), "mean over sources");
-  line("runs out of memory, called infeasible", percent(s.oom_called_infeasible),
-       "mean over sources");
+  line("peak memory, mean error", percent(s.memory_mean),
+       fmt::format("{} rows; mean over sources {}", s.memory_rows,
+                   percent(s.memory_mean_over_sources)));
+  line("runs that ran, called feasible", percent(s.ran_called_feasible_rows),
+       fmt::format("{} rows; mean over sources {}", s.ran_rows, percent(s.ran_called_feasible)));
+  line("runs out of memory, called infeasible", percent(s.oom_called_infeasible_rows),
+       fmt::format("{} rows; mean over sources {}", s.oom_rows, percent(s.oom_called_infeasible)));
   line("rows refused", fmt::format("{}", s.refused),
        fmt::format("{} of them state too little", s.states_too_little));
   for (const PublishedCase& one : report.cases) {

@@ -196,6 +196,18 @@ Score score(const std::vector<ScoredRow>& rows) {
   out.oom_called_infeasible = over_families(
       all, [](const auto& f) { return f.oom; },
       [](const auto& f) { return double(f.oom_infeasible) / f.oom; });
+  out.memory_mean_over_sources = over_families(
+      all, [](const auto& f) { return f.memory_rows; },
+      [](const auto& f) { return f.memory_mean; });
+  int feasible = 0, infeasible = 0;
+  for (const FamilyScore& family : all) {
+    out.ran_rows += family.ran;
+    out.oom_rows += family.oom;
+    feasible += family.ran_feasible;
+    infeasible += family.oom_infeasible;
+  }
+  out.ran_called_feasible_rows = double(feasible) / out.ran_rows;
+  out.oom_called_infeasible_rows = double(infeasible) / out.oom_rows;
   score_order(rows, out);
   return out;
 }

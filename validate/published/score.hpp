@@ -6,9 +6,9 @@
 //              as 100 %
 //   order      in groups of rows that differ only in the plan: Kendall's tau-b, and the regret:
 //              measured time of the plan predicted best over the best measured, minus one
-//   memory     error of the peak over rows that have one; share of runs that ran and are called
-//              feasible, share of out-of-memory rows called infeasible, each a mean over families
-//              with three rows or more
+//   memory     error of the peak of rows that have one; share of runs that ran and are called
+//              feasible, share of out-of-memory rows called infeasible; each over all rows and as a
+//              mean over families with three rows or more
 #pragma once
 #include <functional>
 #include <optional>
@@ -56,7 +56,10 @@ struct Score {
   double silver_mean_over_sources = 0, silver_median = 0, silver_signed_mean = 0;
   double order_tau = 0, order_regret = 0;
   double memory_mean = 0;
-  double ran_called_feasible = 0, oom_called_infeasible = 0;
+  double memory_mean_over_sources = 0;
+  double ran_called_feasible = 0, oom_called_infeasible = 0;            ///< means over sources
+  double ran_called_feasible_rows = 0, oom_called_infeasible_rows = 0;  ///< shares of all rows
+  int ran_rows = 0, oom_rows = 0;
   int gold_rows = 0, silver_rows = 0, groups = 0, memory_rows = 0, refused = 0,
       states_too_little = 0;
   std::vector<FamilyScore> families;  ///< by name

@@ -78,6 +78,8 @@ TEST_CASE("memory: error of the peak and shares as means over families", "[publi
   Score s = score(rows);
   CHECK(s.ran_called_feasible == Approx((0.75 + 1) / 2));
   CHECK(s.oom_called_infeasible == Approx(2.0 / 3));
+  CHECK(s.ran_called_feasible_rows == Approx(6.0 / 7));
+  CHECK(s.oom_called_infeasible_rows == Approx(2.0 / 4));
   CHECK(s.memory_mean == Approx((0.1 + 0.2) / 2));
   CHECK(s.memory_rows == 2);
   // A refusal counts as wrong unless the row states too little to ask.
