@@ -148,13 +148,13 @@ std::vector<int> layers_by_cost(const Model& model, int stages) {
   return split;
 }
 
-std::vector<int> layers_with_ends(const Model& model, int stages) {
-  constexpr int kBehind = 2;  // norm and head; the embedding stands before the layers
-  const int modules = 1 + static_cast<int>(model.layers) + kBehind;
+/// `behind`: what norm and head count as; the embedding stands before the layers, as one of them.
+std::vector<int> layers_with_ends(const Model& model, int behind, int stages) {
+  const int modules = 1 + static_cast<int>(model.layers) + behind;
   std::vector<int> split(static_cast<size_t>(stages), modules / stages);
   for (int i = 0; i < modules % stages; ++i) ++split[static_cast<size_t>(i)];
   --split.front();
-  int rest = kBehind;
+  int rest = behind;
   for (size_t i = split.size(); rest > 0 && i-- > 0;) {
     const int taken = std::min(rest, split[i]);
     split[i] -= taken;
@@ -165,15 +165,15 @@ std::vector<int> layers_with_ends(const Model& model, int stages) {
 
 }  // namespace
 
-std::vector<int> layers_of_stages(LayerSplit split, const Model& model, int stages) {
+std::vector<int> layers_of_stages(const Trainer& trainer, const Model& model, int stages) {
   if (stages <= 1 || stages >= model.layers) return {};
-  switch (split) {
+  switch (trainer.layer_split) {
     case LayerSplit::equal:
       return {};
     case LayerSplit::by_cost:
       return layers_by_cost(model, stages);
     case LayerSplit::with_ends:
-      return layers_with_ends(model, stages);
+      return layers_with_ends(model, trainer.head_as_layers, stages);
   }
   return {};
 }

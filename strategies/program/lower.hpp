@@ -43,7 +43,7 @@ Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan
 /// Layers of each stage as the trainer deals them out; empty: equal numbers, or more stages than
 /// layers. by_cost: a stage takes layers until it has more than its share of the products of all
 /// layers and the head (nanotron).
-std::vector<int> layers_of_stages(LayerSplit split, const Model& model, int stages);
+std::vector<int> layers_of_stages(const Trainer& trainer, const Model& model, int stages);
 
 /// Vocabulary as it is allocated: the trainer may pad it to a multiple of 128 * tp.
 int64_t padded_vocabulary(const Model& model, const Plan& plan, const Trainer& trainer);

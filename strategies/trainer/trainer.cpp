@@ -137,6 +137,7 @@ Status read_memory(MapReader map, Trainer& t) {
       map.boolean("deallocate_pipeline_outputs", t.deallocate_pipeline_outputs);
   t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);
   t.layer_split = word_of(map, "layer_split", {"equal", "by-cost", "with-ends"}, t.layer_split);
+  t.head_as_layers = static_cast<int>(map.integer("head_as_layers", t.head_as_layers));
   t.gradient_copy_at_step = map.boolean("gradient_copy_at_step", t.gradient_copy_at_step);
   t.gradients_flattened_at_step =
       map.boolean("gradients_flattened_at_step", t.gradients_flattened_at_step);

@@ -153,7 +153,8 @@ struct Trainer {
   bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or
                                           ///< per-op policy (torchtitan: every second product)
   LayerSplit layer_split = LayerSplit::equal;
-  bool gradient_copy_at_step = false;        ///< fp32 copy of 16-bit gradients while stepping
+  int head_as_layers = 2;              ///< LayerSplit::with_ends: norm and head count as so many
+  bool gradient_copy_at_step = false;  ///< fp32 copy of 16-bit gradients while stepping
   bool gradients_flattened_at_step = false;  ///< and a flat copy in their own type before it
   bool gradients_made_anew = false;    ///< freed after the step (set_to_none): with one micro-batch
                                        ///< they grow while activations go

@@ -121,6 +121,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
     next.precision = entry.text("precision", "");
     next.saving = entry.texts("saving");
     next.vocabulary = entry.integer("vocabulary", 0);
+    next.pipeline_micro_batch = entry.integer("pipeline_micro_batch", 0);
     next.flops = entry.text("flops", "");
     const std::vector<std::string> also = entry.texts("also");
     entry.text("source");

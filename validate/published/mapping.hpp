@@ -23,6 +23,7 @@ struct TrainerDefaults {
   bool fastest_vpp = false;
   bool expert_tp = false;  ///< experts are cut by tp where nothing is stated; else what is fastest
   std::string recompute = "none";
+  int64_t pipeline_micro_batch = 0;  ///< of pipelines where a row states none; 0: the fastest
   int64_t vocabulary =
       0;  ///< of a row that states none and names no bundled model; 0: the model's kind
   std::vector<std::string> saving;  ///< trainers that save memory where nothing else fits

@@ -62,7 +62,9 @@ Result<Degrees> degrees_of(QuestionRow& row, int64_t gpus, const Question& quest
   return Degrees{*tp, *pp, *cp, left};
 }
 
-Status batch_of(QuestionRow& row, int64_t dp, Question& question, std::vector<int64_t>& micro) {
+Status batch_of(QuestionRow& row, const TrainerDefaults& defaults, const Degrees& degrees,
+                Question& question, std::vector<int64_t>& micro) {
+  const int64_t dp = degrees.dp;
   const auto sequence = row.count("seq_len");
   const auto stated = row.count("micro_batch");
   auto global = row.count("global_batch_seqs");
@@ -91,6 +93,11 @@ Status batch_of(QuestionRow& row, int64_t dp, Question& question, std::vector<in
       chosen.push_back(fmt::format("micro-batch: {} does not divide a rank's {} sequences; {}",
                                    *stated, share, size));
     micro = {size};
+  } else if (defaults.pipeline_micro_batch > 0 && degrees.pp > 1 &&
+             share % defaults.pipeline_micro_batch == 0) {
+    micro = {defaults.pipeline_micro_batch};
+    chosen.push_back(fmt::format("micro-batch: not stated; {}, as its pipelines have by default",
+                                 defaults.pipeline_micro_batch));
   } else {
     for (int64_t size = 1; size <= share && static_cast<int>(micro.size()) < kMostCandidates;
          size *= 2) {
@@ -268,9 +275,7 @@ std::vector<Plan> level_of(Plan plan, double recomputed, const std::vector<int>&
     plan.vpp = count;
     plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
     plan.recompute_layers = recomputed_layers(recomputed, question.model.layers, plan);
-    plan.layer_split.clear();
-    if (count == 1)
-      plan.layer_split = layers_of_stages(question.trainer.layer_split, question.model, plan.pp);
+    plan.layer_split = layers_of_stages(question.trainer, question.model, plan.virtual_stages());
     for (const int etp : expert_tp) {
       plan.etp = etp;
       for (const int64_t size : micro) {
@@ -308,7 +313,7 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   auto& chosen = question.chosen;
   MESHPLAN_TRY(const Degrees d, degrees_of(row, gpus, question, chosen));
   std::vector<int64_t> micro;
-  MESHPLAN_CHECK(batch_of(row, d.dp, question, micro));
+  MESHPLAN_CHECK(batch_of(row, defaults, d, question, micro));
   Plan plan;
   plan.tp = static_cast<int>(d.tp);
   plan.pp = static_cast<int>(d.pp);

@@ -53,7 +53,7 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   p.schedule = s.text("parallelism.pp_engine", "1f1b") == "afab" ? ScheduleKind::gpipe
                                                                  : ScheduleKind::one_f_one_b;
   if (p.pp > 1 && config.knows("the model (--model)"))
-    p.layer_split = layers_of_stages(LayerSplit::by_cost, config.job.model, p.pp);
+    p.layer_split = layers_of_stages(config.job.trainer, config.job.model, p.pp);
   if (s.boolean("parallelism.recompute_layer", false)) p.recompute = Recompute::full;
   p.zero = static_cast<int>(s.integer("optimizer.zero_stage", 0));
   p.gradient = s.boolean("optimizer.accumulate_grad_in_fp32", true) ? DType::fp32 : DType::bf16;

@@ -52,18 +52,27 @@ constexpr int64_t kS = 2048, kH = 1024, kA = 16;
 TEST_CASE("layers go to stages as the trainer deals them out") {
   Model model = *find_model("llama-65b");
   using Layers = std::vector<int>;
-  CHECK(layers_of_stages(LayerSplit::equal, model, 8).empty());
-  CHECK(layers_of_stages(LayerSplit::with_ends, model, 1).empty());
+  Trainer trainer;
+  const auto layers = [&](LayerSplit split, int stages) {
+    trainer.layer_split = split;
+    return layers_of_stages(trainer, model, stages);
+  };
+  CHECK(layers(LayerSplit::equal, 8).empty());
+  CHECK(layers(LayerSplit::with_ends, 1).empty());
   // 83 modules: the embedding is the first stage's, norm and head are the last one's.
-  CHECK(layers_of_stages(LayerSplit::with_ends, model, 8) == Layers{10, 11, 11, 10, 10, 10, 10, 8});
-  CHECK(layers_of_stages(LayerSplit::with_ends, model, 4) == Layers{20, 21, 21, 18});
+  CHECK(layers(LayerSplit::with_ends, 8) == Layers{10, 11, 11, 10, 10, 10, 10, 8});
+  CHECK(layers(LayerSplit::with_ends, 4) == Layers{20, 21, 21, 18});
+  // torchtitan: norm and head count as one, 82 in all; first the early stages have one more.
+  trainer.head_as_layers = 1;
+  CHECK(layers(LayerSplit::with_ends, 8) == Layers{10, 11, 10, 10, 10, 10, 10, 9});
+  trainer.head_as_layers = 2;
   // Two modules a stage: norm and head fill the last one.
   model.layers = 5;
-  CHECK(layers_of_stages(LayerSplit::with_ends, model, 4) == Layers{1, 2, 2, 0});
+  CHECK(layers(LayerSplit::with_ends, 4) == Layers{1, 2, 2, 0});
   // A head of 128,000 rows multiplies as much as 1.3 layers.
   model.layers = 80;
   model.vocabulary = 128000;
-  CHECK(layers_of_stages(LayerSplit::by_cost, model, 8) == Layers{11, 10, 10, 10, 10, 10, 11, 8});
+  CHECK(layers(LayerSplit::by_cost, 8) == Layers{11, 10, 10, 10, 10, 10, 11, 8});
 }
 
 }  // namespace
