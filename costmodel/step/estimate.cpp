@@ -165,7 +165,7 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
     const auto index = static_cast<int>(held.size());
     held.push_back({index, peak_saved(input.shape, index, price.memory.chunks),
                     largest_temporary(price.memory.chunks), bytes_on_host(price.memory.chunks),
-                    &price.memory.states});
+                    received_bytes(lower, input.shape, index), &price.memory.states});
   }
   MemoryEstimate memory = memory_of(held, plan, micro_batches, trainer, costs.cluster(), constants);
   estimate.peak_memory_bytes = memory.peak_bytes;

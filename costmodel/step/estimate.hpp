@@ -53,8 +53,11 @@ struct HeldStage {
   int64_t activations;  ///< peak_saved of its schedule
   int64_t temporary;    ///< largest_temporary of its chunks
   int64_t on_host;      ///< bytes_on_host of its chunks
+  int64_t received;     ///< received_bytes
   const BlockMemory* states;
 };
+/// Buffers for what neighbours send to a stage, see Trainer::pipeline_receives_kept.
+int64_t received_bytes(const LowerContext& lower, const ScheduleShape& shape, int stage);
 /// `stages`: equal stages after the first may be left out where later stages have fewer
 /// micro-batches in flight.
 MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,

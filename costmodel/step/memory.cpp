@@ -69,6 +69,18 @@ int64_t reported(const Trainer& trainer, int64_t allocated, int64_t cached, int6
 
 }  // namespace
 
+int64_t received_bytes(const LowerContext& lower, const ScheduleShape& shape, int stage) {
+  if (!lower.trainer.pipeline_receives_kept || shape.stages <= 1) return 0;
+  const int last = shape.stages * shape.chunks - 1;
+  int64_t sent = 0;
+  for (int chunk = 0; chunk < shape.chunks; ++chunk) {
+    const int v = virtual_stage(shape, stage, chunk);
+    sent += (v > 0 ? 1 : 0) + (v < last ? 1 : 0);
+  }
+  return sent * shape.micro_batches * lower.own_tokens() * lower.model.hidden *
+         bytes_of(lower.value());
+}
+
 MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
                          int64_t micro_batches, const Trainer& trainer, const Cluster& cluster,
                          const Constants& constants) {
@@ -78,7 +90,7 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
       cluster.host.memory_bytes / std::max<int64_t>(1, cluster.gpus_per_node);
   result.capacity_bytes = cluster.gpu.memory_usable_bytes;
   result.peak_bytes = -1;
-  for (const auto& [index, at_peak, largest, on_host, held] : stages) {
+  for (const auto& [index, at_peak, largest, on_host, received, held] : stages) {
     const BlockMemory& states = *held;
     result.host_bytes = std::max(result.host_bytes, states.host + on_host);
     const int64_t slack = allocator_slack(at_peak, largest, plan, trainer, constants);
@@ -96,7 +108,7 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
                                 ? states.placeholders
                                 : int64_t{0});
     const int64_t allocated = states.parameters + states.gathered + gradients + states.optimizer +
-                              activations + temporary;
+                              activations + temporary + received;
     const int64_t total = allocated + slack + libraries + nccl;
     if (total <= result.peak_bytes) continue;
     result.peak_bytes = total;
@@ -114,6 +126,7 @@ MemoryEstimate memory_of(const std::vector<HeldStage>& stages, const Plan& plan,
                     part("allocator slack", slack),
                     part("communicators", nccl),
                     part("context and workspaces", libraries)};
+    if (trainer.pipeline_receives_kept) result.parts.push_back(part("receive buffers", received));
   }
   return result;
 }

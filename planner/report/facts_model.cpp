@@ -176,6 +176,8 @@ void add_memory(Sheet& s, const Trainer& t) {
   const auto size = [&](const char* label, const char* key, int64_t bytes) {
     s.add(label, key, bytes, gib(static_cast<double>(bytes)));
   };
+  s.flag("receive buffers for all micro-batches", "pipeline_receives_kept",
+         t.pipeline_receives_kept);
   s.flag("frees pipeline outputs", "deallocate_pipeline_outputs", t.deallocate_pipeline_outputs);
   s.flag("selective = attention core only", "recompute_core_attention", t.recompute_core_attention);
   s.flag("fp32 gradient copy at step", "gradient_copy_at_step", t.gradient_copy_at_step);

@@ -74,6 +74,7 @@ class Walk {
   struct Transient {
     bool freed = false;
     int64_t gathered = 0, whole_gradients = 0;
+    When reduce_when = When::never;
     bool operator==(const Transient&) const = default;
   };
   /// Which of the choices of states a rule refuses; the same for all plans of one pp and dp.

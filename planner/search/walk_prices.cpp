@@ -137,6 +137,7 @@ const Walk::Shardings& Walk::shardings(Plan plan, const Stages& stages,
       const size_t at = states.index(kinds[k]);
       scratch[k].memory = states.memory[at];
       scratch[k].freed = states.blocks[at].parameters_freed;
+      scratch[k].reduce_when = states.blocks[at].reduce_when;
     }
     all.states[i] = &states;
     for (const int s : stages.distinct) {
@@ -196,7 +197,9 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
     for (size_t k = 0; k < kinds.size(); ++k) {
       const size_t at = states->index(kinds[k]);
       const BlockMemory& memory = states->memory[at];
-      wanted_[k] = {states->blocks[at].parameters_freed, memory.gathered, memory.whole_gradients};
+      const Block& block = states->blocks[at];
+      wanted_[k] = {block.parameters_freed, memory.gathered, memory.whole_gradients,
+                    block.reduce_when};
     }
   }
   if (!held_known_ || wanted_ != held_for_) {
@@ -209,11 +212,13 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
       scratch[k].freed = wanted_[k].freed;
       scratch[k].memory.gathered = wanted_[k].gathered;
       scratch[k].memory.whole_gradients = wanted_[k].whole_gradients;
+      scratch[k].reduce_when = wanted_[k].reduce_when;
       priced.states.push_back(&scratch[k]);
     }
     priced.passes = passes_;
     const ScheduleShape shape{plan.schedule, plan.pp, plan.vpp, question_.batch.micro_batches(plan),
                               plan.schedule_group};
+    const LowerContext lower{question_.model, plan, question_.batch, question_.trainer};
     // Without a V in the schedule the first stage of each kind has the most in flight.
     const bool all = splits_backward(plan.schedule);
     std::vector<std::vector<ChunkBytes>> chunks(stages.distinct.size());
@@ -225,7 +230,8 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
       }
       const auto index = static_cast<int>(s);
       held_.push_back({index, peak_saved(shape, index, chunks[kind]),
-                       largest_temporary(chunks[kind]), bytes_on_host(chunks[kind]), nullptr});
+                       largest_temporary(chunks[kind]), bytes_on_host(chunks[kind]),
+                       received_bytes(lower, shape, index), nullptr});
     }
   }
   for (HeldStage& stage : held_) {
@@ -238,7 +244,7 @@ const std::vector<HeldStage>& Walk::held(const Plan& plan, const Stages& stages,
 MemoryEstimate Walk::states_alone(const Plan& plan, const std::vector<BlockMemory>& sums) {
   std::vector<HeldStage> stages;
   stages.reserve(sums.size());
-  for (const BlockMemory& sum : sums) stages.push_back({0, 0, 0, 0, &sum});
+  for (const BlockMemory& sum : sums) stages.push_back({0, 0, 0, 0, 0, &sum});
   return memory_of(stages, plan, question_.batch.micro_batches(plan), question_.trainer,
                    costs_.cluster(), costs_.constants());
 }

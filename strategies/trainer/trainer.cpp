@@ -133,6 +133,7 @@ Status read_memory(MapReader map, Trainer& t) {
   t.recompute_stops_early = map.boolean("recompute_stops_early", t.recompute_stops_early);
   t.sequence_parallel_default =
       map.boolean("sequence_parallel_default", t.sequence_parallel_default);
+  t.pipeline_receives_kept = map.boolean("pipeline_receives_kept", t.pipeline_receives_kept);
   t.deallocate_pipeline_outputs =
       map.boolean("deallocate_pipeline_outputs", t.deallocate_pipeline_outputs);
   t.recompute_core_attention = map.boolean("recompute_core_attention", t.recompute_core_attention);

@@ -149,6 +149,8 @@ struct Trainer {
   bool recompute_stops_early = false;  ///< a recomputed block ends at the last value that its
                                        ///< backward pass needs (torch's non-reentrant checkpoint)
   bool sequence_parallel_default = true;
+  bool pipeline_receives_kept = false;  ///< a stage has a buffer for what each micro-batch brings
+                                        ///< from its neighbours, all of them for the whole step
   bool deallocate_pipeline_outputs = true;
   bool recompute_core_attention = false;  ///< what "selective" means: scores only (Megatron), or
                                           ///< per-op policy (torchtitan: every second product)

@@ -112,7 +112,7 @@ TEST_CASE("what an allocator and autograd hold beyond the tensors in use") {
   BlockMemory states;
   states.placeholders = 64;
   const auto peak = [&] {
-    return memory_of({{0, 1000, 400, 0, &states}}, plan, 2, trainer, cluster, Constants{})
+    return memory_of({{0, 1000, 400, 0, 0, &states}}, plan, 2, trainer, cluster, Constants{})
         .peak_bytes;
   };
   trainer.loss_in_place = false;
@@ -127,6 +127,26 @@ TEST_CASE("what an allocator and autograd hold beyond the tensors in use") {
   CHECK(peak() - apart == 64);
   trainer.adapters_only = true;
   CHECK(peak() == apart);
+}
+
+TEST_CASE("receive buffers: one for each micro-batch and neighbour") {
+  Model model = *find_model("llama3-8b");
+  Plan plan;
+  plan.pp = 4;
+  plan.tp = 2;
+  plan.sequence_parallel = true;
+  const Batch batch{4096, 16};
+  Trainer trainer;
+  const LowerContext lower{model, plan, batch, trainer};
+  ScheduleShape shape{ScheduleKind::one_f_one_b, 4, 1, 16};
+  CHECK(received_bytes(lower, shape, 1) == 0);
+  trainer.pipeline_receives_kept = true;
+  const int64_t sent = 4096 / 2 * 4096 * 2;
+  CHECK(received_bytes(lower, shape, 0) == 16 * sent);
+  CHECK(received_bytes(lower, shape, 1) == 2 * 16 * sent);
+  CHECK(received_bytes(lower, shape, 3) == 16 * sent);
+  shape = {ScheduleKind::interleaved, 4, 2, 16};
+  CHECK(received_bytes(lower, shape, 0) == 3 * 16 * sent);  // of virtual stages 0 and 4
 }
 
 TEST_CASE("an exchange of experts that sends a token once to each place") {
