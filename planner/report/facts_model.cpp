@@ -146,6 +146,8 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("experts' biases added apart", "expert_bias_apart", t.expert_bias_apart);
   s.flag("compiled element-wise chains", "compiled", t.compiled);
   s.flag("dropout", "dropout", t.dropout);
+  s.flag("adapters behind attention too", "adapter_on_projection", t.adapter_on_projection);
+  s.flag("dropout before adapters", "adapter_dropout", t.adapter_dropout);
   s.flag("weight gradient added in product", "wgrad_accumulation_fused",
          t.wgrad_accumulation_fused);
   s.word("optimizer kernels", "optimizer", name_of(t.optimizer));

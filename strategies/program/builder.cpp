@@ -14,8 +14,6 @@ bool only_8_bit(const Trainer& trainer) {
          (trainer.adapters_only || trainer.quantised_weights_gathered);
 }
 
-constexpr int64_t kAdapterRank = 32;  ///< assumed, see states.cpp
-
 }  // namespace
 
 DType LowerContext::value() const {
@@ -394,29 +392,6 @@ BufferId BlockBuilder::passes(const std::string& name, Module module, BufferId x
     give(x, dx, module);
   });
   return y;
-}
-
-void BlockBuilder::adapter(Module module, BufferId x, BufferId y) {
-  if (!context_.trainer.adapters_only) return;
-  const Buffer from = at(x), to = at(y);
-  const DType type = context_.value();
-  const BufferId low = value("adapter." + to.name, from.rows, kAdapterRank, type);
-  const BufferId added = value("adapted." + to.name, to.rows, to.cols, type);
-  forward(Gemm{from.rows, kAdapterRank, from.cols, 1, Layout::tn, type, type}, module, {x}, {low});
-  forward(Gemm{to.rows, to.cols, kAdapterRank, 1, Layout::tn, type, type}, module, {low}, {added});
-  forward(Elementwise{ElementwiseKind::add, to.elements(), 2 * to.bytes(), to.bytes()}, module,
-          {y, added}, {y});
-  on_backward(module, [=, this] {
-    const BufferId dlow = value("d.adapter." + to.name, from.rows, kAdapterRank, type);
-    const BufferId dx = value("d.adapter input", from.rows, from.cols, from.dtype);
-    const BufferId dy = gradient_of(y);
-    backward(Gemm{kAdapterRank, to.cols, to.rows, 1, Layout::nt, type, type}, module, {dy, low},
-             {});
-    backward(Gemm{to.rows, kAdapterRank, to.cols, 1, Layout::nn, type, type}, module, {dy}, {dlow});
-    backward(Gemm{from.rows, from.cols, kAdapterRank, 1, Layout::nn, type, type}, module, {dlow},
-             {dx});
-    give(x, dx, module);
-  });
 }
 
 BufferId BlockBuilder::residual(const std::string& name, BufferId a, BufferId b) {

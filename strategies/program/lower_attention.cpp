@@ -54,6 +54,7 @@ BufferId project_out(BlockBuilder& builder, BufferId o) {
   const Weight w = builder.parameter("o.weight", {{"self_attn.o_proj.weight", model.hidden}},
                                      model.heads * value_head_dim(model), 1, true);
   BufferId y = builder.row("attention output", Module::attention_out, o, w);
+  if (builder.context().trainer.adapter_on_projection) builder.adapter(Module::attention_out, o, y);
   if (model.attention_output_bias) {
     const Weight b =
         builder.parameter("o.bias", {{"self_attn.o_proj.bias", 1}}, model.hidden, -1, false);

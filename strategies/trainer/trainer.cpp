@@ -66,6 +66,8 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.expert_bias_apart = map.boolean("expert_bias_apart", t.expert_bias_apart);
   t.experts_padded = map.boolean("experts_padded", t.experts_padded);
   t.moe_gates_in_activation = map.boolean("moe_gates_in_activation", t.moe_gates_in_activation);
+  t.adapter_on_projection = map.boolean("adapter_on_projection", t.adapter_on_projection);
+  t.adapter_dropout = map.boolean("adapter_dropout", t.adapter_dropout);
   t.compiled = map.boolean("compiled", t.compiled);
   t.dropout = map.boolean("dropout", t.dropout);
   t.activation_recomputed = map.boolean("activation_recomputed", t.activation_recomputed);

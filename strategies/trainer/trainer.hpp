@@ -88,6 +88,9 @@ struct Trainer {
   bool dropout = false;         ///< hidden and attention dropout masks are made and kept
   bool activation_recomputed = false;  ///< the MLP's product is made again in its backward kernel
                                        ///< instead of being kept (xformers SwiGLU)
+  bool adapter_on_projection = false;  ///< adapters, where alone trained, also beside the product
+                                       ///< behind attention, not of q, k and v only
+  bool adapter_dropout = false;        ///< their inputs are dropped at random
   bool adapters_only = false;  ///< of a question, not of a file: the model's weights are frozen,
                                ///< low-rank adapters beside its products are trained
   bool wgrad_accumulation_fused = true;  ///< weight gradient added by the product (beta = 1)

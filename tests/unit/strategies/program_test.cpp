@@ -235,7 +235,7 @@ TEST_CASE("frozen weights of fp8 adapters take a byte each") {
   CHECK(memory_of(c.layer()).parameters == n);
 }
 
-TEST_CASE("an adapter of q, k and v: two thin products and a sum, three products backward") {
+TEST_CASE("an adapter of q, k and v: two thin products and a sum, four products backward") {
   Case c;
   c.trainer.adapters_only = true;
   const Block with = c.layer();
@@ -250,13 +250,18 @@ TEST_CASE("an adapter of q, k and v: two thin products and a sum, three products
   CHECK(with.ops(Phase::forward).size() == without.ops(Phase::forward).size() + 3);
   CHECK(thin(with.ops(Phase::forward)) == 2);
   CHECK(thin(without.ops(Phase::forward)) == 0);
-  // The adapter's own three; the layer's four products have no weight gradients.
-  CHECK(thin(with.ops(Phase::backward)) == 3);
+  // The adapter's own four; the layer's four products have no weight gradients.
+  CHECK(thin(with.ops(Phase::backward)) == 4);
   const auto products = [](const std::vector<Op>& ops) {
     return std::count_if(ops.begin(), ops.end(),
                          [](const Op& op) { return std::holds_alternative<Gemm>(op.body); });
   };
-  CHECK(products(with.ops(Phase::backward)) == products(without.ops(Phase::backward)) - 4 + 3);
+  CHECK(products(with.ops(Phase::backward)) == products(without.ops(Phase::backward)));
+  c.trainer.adapters_only = c.trainer.adapter_on_projection = true;
+  CHECK(thin(c.layer().ops(Phase::backward)) == 8);
+  c.trainer.adapter_dropout = true;
+  const Block dropped = c.layer();
+  CHECK(dropped.ops(Phase::forward).size() == with.ops(Phase::forward).size() + 3 + 2);
 }
 
 TEST_CASE("beside adapters nothing hides the scatter of an input's gradient") {
