@@ -157,6 +157,7 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.word("overlap of TP", "tp_overlap", name_of(t.tp_overlap));
   s.flag("scatters of TP in pieces", "tp_scatter_in_pieces", t.tp_scatter_in_pieces);
   s.word("layers of pipeline stages", "layer_split", name_of(t.layer_split));
+  s.whole("layers that norm and head count as", "head_as_layers", t.head_as_layers);
   s.flag("overlap of gradient reduction", "overlap_grad_reduce", t.overlap_grad_reduce);
   s.flag("overlap of parameter gather", "overlap_param_gather", t.overlap_param_gather);
   s.flag("overlap of pipeline sends", "overlap_p2p", t.overlap_p2p);

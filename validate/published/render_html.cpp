@@ -73,7 +73,7 @@ std::string headline(const Score& s) {
   out += row({"signed mean", percent(s.step_signed_mean, true), ""});
   out += row({"step time, mean over sources (silver)", percent(s.silver_mean_over_sources),
               fmt::format("{} rows", s.silver_rows)});
-  out += row({"order, Kendall's tau", fmt::format("{:.3f}", s.order_tau),
+  out += row({"order, Kendall's tau", s.groups > 0 ? fmt::format("{:.3f}", s.order_tau) : "",
               fmt::format("{} groups", s.groups)});
   out += row({"order, regret", percent(s.order_regret), ""});
   const auto shares = [&](const char* what, double of_rows, int rows, double over_sources) {

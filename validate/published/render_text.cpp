@@ -32,7 +32,7 @@ std::string headline(const PublishedReport& report) {
        fmt::format("{} rows", s.silver_rows));
   line("  median", percent(s.silver_median), "");
   line("  signed mean", signed_percent(s.silver_signed_mean), "");
-  line("order, Kendall's tau", fmt::format("{:.3f}", s.order_tau),
+  line("order, Kendall's tau", s.groups > 0 ? fmt::format("{:.3f}", s.order_tau) : "-",
        fmt::format("{} groups of plans", s.groups));
   line("order, regret", percent(s.order_regret), "");
   line("peak memory, mean error", percent(s.memory_mean),
