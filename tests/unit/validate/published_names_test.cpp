@@ -128,6 +128,8 @@ TEST_CASE("the tensor parallelism of the experts in a source's launch scripts", 
   };
   CHECK(expert_tp("x, grok1/README.md", "h100-sxm5-80gb") == 1);
   CHECK_FALSE(expert_tp("x, grok1/README.md", "gb200"));
+  CHECK(expert_tp("tag v25.05: grok1/README.md", "b200-sxm") == 8);
+  CHECK(expert_tp("tag v25.07: grok1/README.md", "b200-sxm") == 1);
   CHECK(expert_tp("best_practice/Mixtral", "h100-sxm5-80gb") == 1);
 }
 
