@@ -7,6 +7,8 @@
 #include <regex>
 #include <sstream>
 
+#include "strategies/program/lower.hpp"
+
 namespace meshplan::launch {
 namespace {
 
@@ -134,10 +136,7 @@ std::vector<int> layout_split(const std::string& text, std::string& problem) {
 std::vector<int> split_with_ends(int64_t layers, int64_t stages, bool embedding, bool loss) {
   const int64_t counted = layers + embedding + loss;
   if (stages < 1 || counted % stages != 0) return {};
-  std::vector<int> out(static_cast<size_t>(stages), static_cast<int>(counted / stages));
-  if (embedding) --out.front();
-  if (loss) --out.back();
-  return out;
+  return layers_with_ends(layers, stages, embedding, loss);
 }
 
 std::string nearest_divisors(int64_t whole, int64_t value) {

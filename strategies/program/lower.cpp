@@ -148,22 +148,19 @@ std::vector<int> layers_by_cost(const Model& model, int stages) {
   return split;
 }
 
-/// `behind`: what norm and head count as; the embedding stands before the layers, as one of them.
-std::vector<int> layers_with_ends(const Model& model, int behind, int stages) {
-  const int modules = 1 + static_cast<int>(model.layers) + behind;
-  std::vector<int> split(static_cast<size_t>(stages), modules / stages);
-  for (int i = 0; i < modules % stages; ++i) ++split[static_cast<size_t>(i)];
-  --split.front();
-  int rest = behind;
-  for (size_t i = split.size(); rest > 0 && i-- > 0;) {
-    const int taken = std::min(rest, split[i]);
-    split[i] -= taken;
-    rest -= taken;
+}  // namespace
+
+std::vector<int> layers_with_ends(int64_t layers, int64_t stages, int64_t first, int64_t last) {
+  const int64_t whole = layers + first + last;
+  std::vector<int> split;
+  for (int64_t i = 0; i < stages; ++i) {
+    int64_t own = whole / stages + (i < whole % stages ? 1 : 0);
+    if (i == 0) own -= first;
+    if (i + 1 == stages) own -= last;
+    split.push_back(static_cast<int>(std::max<int64_t>(0, own)));
   }
   return split;
 }
-
-}  // namespace
 
 std::vector<int> layers_of_stages(const Trainer& trainer, const Model& model, int stages) {
   if (stages <= 1 || stages >= model.layers) return {};
@@ -173,7 +170,7 @@ std::vector<int> layers_of_stages(const Trainer& trainer, const Model& model, in
     case LayerSplit::by_cost:
       return layers_by_cost(model, stages);
     case LayerSplit::with_ends:
-      return layers_with_ends(model, trainer.head_as_layers, stages);
+      return layers_with_ends(model.layers, stages, 1, trainer.head_as_layers);
   }
   return {};
 }

@@ -40,6 +40,11 @@ Block lower_block(const LowerContext& context, const BlockKind& kind);
 /// one more. Error (no_plan) when the split does not sum up.
 Result<std::vector<int>> layers_per_virtual_stage(const Model& model, const Plan& plan);
 
+/// Layers of each stage when what stands before and behind them counts as `first` and `last` layers
+/// (torchtitan, distributed/pipeline_parallel.py). An end that counts as more than its stage has
+/// leaves it none: the numbers then do not sum to `layers`, which layers_per_virtual_stage refuses.
+std::vector<int> layers_with_ends(int64_t layers, int64_t stages, int64_t first, int64_t last);
+
 /// Layers of each stage as the trainer deals them out; empty: equal numbers, or more stages than
 /// layers. by_cost: a stage takes layers until it has more than its share of the products of all
 /// layers and the head (nanotron).

@@ -135,7 +135,8 @@ struct Trainer {
   bool ep_sends_once = false;  ///< a token goes once to each node and rank that needs it (DeepEP,
                                ///< HybridEP); else one copy for each of its experts
   int fsdp_prefetch = 1;       ///< units gathered ahead
-  bool reduce_every_micro_batch = false;  ///< FSDP without no_sync reduces after every backward
+  bool reduce_every_micro_batch = false;  ///< FSDP without no_sync reduces after every backward;
+                                          ///< otherwise that is so at ZeRO 2 and 3 alone
   bool pipeline_reduces_once = false;     ///< with pipeline stages gradients of any ZeRO level are
                                           ///< reduced after the last micro-batch
   bool reduce_every_round = false;        ///< sharded gradients are reduced when an interleaved

@@ -26,10 +26,6 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
                     Version version);
 std::vector<ConfigRule> rules();
 
-/// Layers of each of `stages` virtual stages when the ends are counted as `first` and `last` layers
-/// (distributed/pipeline_parallel.py).
-std::vector<int> split_by_weights(int64_t layers, int64_t stages, int64_t first, int64_t last);
-
 /// Is there one stage a rank under this schedule? Unknown names have none.
 enum class StageKind { single, looped, unknown };
 StageKind stages_of(const std::string& schedule);

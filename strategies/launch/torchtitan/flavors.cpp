@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <cctype>
 
 #include "strategies/launch/common.hpp"
@@ -29,18 +28,6 @@ const Flavor* flavor_named(const std::string& module, const std::string& flavor)
   for (const Flavor& each : flavors())
     if (module == each.module && flavor == each.flavor) return &each;
   return nullptr;
-}
-
-std::vector<int> split_by_weights(int64_t layers, int64_t stages, int64_t first, int64_t last) {
-  const int64_t whole = layers + first + last;
-  std::vector<int> out;
-  for (int64_t i = 0; i < stages; ++i) {
-    int64_t own = whole / stages + (i < whole % stages ? 1 : 0);
-    if (i == 0) own -= first;
-    if (i + 1 == stages) own -= last;
-    out.push_back(static_cast<int>(std::max<int64_t>(0, own)));
-  }
-  return out;
 }
 
 StageKind stages_of(const std::string& schedule) {

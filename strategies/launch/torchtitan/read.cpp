@@ -6,6 +6,7 @@
 #include "strategies/launch/common.hpp"
 #include "strategies/launch/format/formats.hpp"
 #include "strategies/launch/torchtitan/files.hpp"
+#include "strategies/program/lower.hpp"
 
 namespace meshplan::launch::torchtitan {
 namespace {
@@ -44,7 +45,7 @@ void read_stages(Config& config) {
             return shown(module).rfind("layers.", 0) == 0;
           })));
   } else if (stages > 0) {
-    p.layer_split = split_by_weights(layers, stages, first, last);
+    p.layer_split = layers_with_ends(layers, stages, first, last);
   }
   p.vpp = static_cast<int>(std::max<int64_t>(1, stages / p.pp));
   std::string lower;

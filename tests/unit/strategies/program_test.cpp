@@ -65,6 +65,8 @@ TEST_CASE("layers go to stages as the trainer deals them out") {
   // torchtitan: norm and head count as one, 82 in all; first the early stages have one more.
   trainer.head_as_layers = 1;
   CHECK(layers(LayerSplit::with_ends, 8) == Layers{10, 11, 10, 10, 10, 10, 10, 9});
+  CHECK(layers_with_ends(8, 4, 0, 0) == Layers{2, 2, 2, 2});
+  CHECK(layers_with_ends(8, 4, 0, 3) == Layers{3, 3, 3, 0});  // 9: the last stage has no room for 3
   trainer.head_as_layers = 2;
   // Two modules a stage: norm and head fill the last one.
   model.layers = 5;

@@ -5,7 +5,6 @@
 
 #include "strategies/launch/common.hpp"
 #include "strategies/launch/keys.hpp"
-#include "strategies/launch/torchtitan/files.hpp"
 #include "tests/unit/catch.hpp"
 
 using namespace meshplan;
@@ -25,13 +24,6 @@ TEST_CASE("embedding and loss count as layers") {
   CHECK(split_with_ends(14, 4, true, true) == std::vector<int>{3, 4, 4, 3});
   CHECK(split_with_ends(15, 4, false, true) == std::vector<int>{4, 4, 4, 3});
   CHECK(split_with_ends(14, 4, false, true).empty());
-}
-
-TEST_CASE("torchtitan deals layers to stages, the ends counted as layers") {
-  using torchtitan::split_by_weights;
-  // 82 in 8 stages: two stages of 11, six of 10; the ends give one layer each.
-  CHECK(split_by_weights(80, 8, 1, 1) == std::vector<int>{10, 11, 10, 10, 10, 10, 10, 9});
-  CHECK(split_by_weights(8, 4, 0, 0) == std::vector<int>{2, 2, 2, 2});
 }
 
 TEST_CASE("plans that do the same are the same") {
