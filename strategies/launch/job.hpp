@@ -25,7 +25,7 @@ struct Job {
 /// Release of a trainer: {0, 20} is 0.20.
 struct Version {
   int major = 0, minor = 0;
-  auto operator<=>(const Version&) const = default;
+  auto operator<=>(const Version&) const = default;  // NOLINT(modernize-use-nullptr): not ours
 };
 std::string to_text(Version version);
 
