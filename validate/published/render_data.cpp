@@ -111,6 +111,7 @@ std::string published_json(const PublishedReport& report) {
                        {"constants", "costmodel/data/constants.yaml"}};
   out["run"] = {{"seconds", report.seconds}};
   out["score"] = score_json(report.score);
+  out["score_within_peak"] = score_json(report.within_peak);  // without impossible measurements
   Json sources = Json::object();
   for (const FamilyScore& f : report.score.families)
     sources[f.family] = {{"gold", summary_json(f.gold)},

@@ -192,6 +192,11 @@ Result<PublishedReport> report_on(std::vector<Case> cases, const std::string& ta
     report.rows.push_back(scored(report.cases.back()));
   }
   report.score = score(report.rows);
+  std::vector<ScoredRow> possible;
+  for (size_t i = 0; i < report.rows.size(); ++i)
+    if (measured_share_of_peak(report.cases[i]).value_or(0) <= 1)
+      possible.push_back(report.rows[i]);
+  report.within_peak = score(possible);
   report.breakdowns = break_down_all(report);
   std::vector<SeriesRow> rows;
   for (const PublishedCase& c : report.cases)

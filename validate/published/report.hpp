@@ -38,6 +38,7 @@ struct PublishedReport {
   std::vector<PublishedCase> cases;  ///< in the table's order
   std::vector<ScoredRow> rows;       ///< same order
   Score score;
+  Score within_peak;  ///< without the rows whose measured_share_of_peak() is above 1
   std::vector<Breakdown> breakdowns;  ///< source, trainer, GPU, model size, parallel axes, ...
   std::vector<SeriesResult> series;
   std::vector<SubsetResult> subsets;

@@ -80,11 +80,10 @@ void finish(SeriesResult& out) {
         (point.predicted / first.predicted) / (point.measured / first.measured) - 1;
     out.worst = std::max(out.worst, std::abs(ratio));
   }
-  // Changes within the noise have no sign; then it is enough that both stay there.
-  if (std::abs(out.measured_change) < kNoise)
-    out.same_sign = std::abs(out.predicted_change) < kNoise;
-  else
-    out.same_sign = out.measured_change * out.predicted_change > 0;
+  // Changes within the noise have no sign: it is enough that both stay there.
+  out.same_sign =
+      out.measured_change * out.predicted_change > 0 ||
+      (std::abs(out.measured_change) < kNoise && std::abs(out.predicted_change) < kNoise);
 }
 
 SeriesResult run(const Definition& definition, const std::vector<SeriesRow>& rows) {

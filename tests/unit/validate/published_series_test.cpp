@@ -143,7 +143,7 @@ TEST_CASE("pairs that differ in one column", "[published]") {
 }
 
 TEST_CASE("the report in JSON keeps the contract", "[published]") {
-  std::vector<Case> cases = {on("a", 8, 10), on("b", 8, 20), on("c", 8, 30)};
+  std::vector<Case> cases = {on("a", 8, 10), on("b", 8, 20), on("c", 8, 30), on("d", 8, 24)};
   cases[1].question.reset();
   cases[1].refusal = {ErrorKind::input, "no GPU", "t:3", "x"};
   const Predictor predictor = [](const Question&, const Plan& plan) -> Result<StepEstimate> {
@@ -151,13 +151,14 @@ TEST_CASE("the report in JSON keeps the contract", "[published]") {
     e.plan = plan;
     e.peak_memory_bytes = 9;
     e.reported_memory_bytes = 7;
+    e.mfu = 0.9;  // so that 10 s, measured, are 1.08 of the GPU's peak
     return e;
   };
   const auto report = report_on(cases, "t", predictor);
   REQUIRE(report.ok());
   const auto json = nlohmann::json::parse(published_json(*report));
   CHECK(json["schema"] == "meshplan.published/1");
-  REQUIRE(json["cases"].size() == 3);
+  REQUIRE(json["cases"].size() == 4);
   const auto& first = json["cases"][0];
   CHECK(first["measured_step_s"] == 10.0);
   CHECK(first["predicted_step_s"] == 12.0);
@@ -167,8 +168,9 @@ TEST_CASE("the report in JSON keeps the contract", "[published]") {
   CHECK(first["refused"].is_null());
   CHECK(first["fits"] == true);
   CHECK(json["cases"][1]["refused"] == "no GPU (t:3): x");
-  // (0.2 + 1 + 0.6) / 3
-  CHECK(json["score"]["step_mean_over_sources"].get<double>() == Approx(0.6));
+  // (0.2 + 1 + 0.6 + 0.5) / 4; without the first, which no GPU of that kind can do, over 3
+  CHECK(json["score"]["step_mean_over_sources"].get<double>() == Approx(0.575));
+  CHECK(json["score_within_peak"]["step_mean_over_sources"].get<double>() == Approx(0.7));
   CHECK(json["score"]["silver_mean_over_sources"].is_null());
   CHECK(json["by_source"].contains("S"));
   CHECK(published_text(*report).find("no GPU") != std::string::npos);
