@@ -53,6 +53,8 @@ struct Traffic {
       passes = forward ? 3 : 5;
       if (!op.fused && !trainer.compiled) passes = forward ? 5 : 13;
     }
+    // The gates' gradient is a sum over each row, so another kernel, which reads everything again.
+    if (op.weighed && !forward) passes += is_gated(op.type) ? 3 : 2;
     return d(op.rows) * d(op.cols) * e * passes;
   }
   double operator()(const Elementwise& op) const { return d(op.read_bytes + op.written_bytes); }

@@ -67,6 +67,7 @@ void visit(Visitor& v, Model& m) {
   v.field("norm_epsilon", m.norm_epsilon);
   v.choice("activation", m.activation,
            Names{"swiglu", "geglu", "gelu", "relu", "squared-relu", "silu"});
+  v.part("activation_limit", m.activation_limit);
   v.field("attention_bias", m.attention_bias);
   v.field("attention_output_bias", m.attention_output_bias);
   v.field("mlp_bias", m.mlp_bias);

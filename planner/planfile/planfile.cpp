@@ -67,6 +67,9 @@ class Writer {
       if ((bits >> i & 1) != 0) set.push_back(in_quotes(all[i]));
     line(key, fmt::format("[{}]", fmt::join(set, ", ")));
   }
+  void part(const char* key, std::optional<double>& value) {
+    if (value) field(key, *value);
+  }
   template <class T>
   void part(const char* key, std::optional<T>& value) {
     if (!value) return;
@@ -114,6 +117,9 @@ class Reader {
       else
         bits |= 1u << (found - all.begin());
     }
+  }
+  void part(const char* key, std::optional<double>& value) {
+    if (map_.has(key) && !map_.is_null(key)) field(key, value.emplace());
   }
   template <class T>
   void part(const char* key, std::optional<T>& value) {

@@ -134,6 +134,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("fused norm", "fused_norm", t.fused_norm);
   s.flag("fused norm when recomputed", "fused_norm_recomputed", t.fused_norm_recomputed);
   s.flag("fused rope", "fused_rope", t.fused_rope);
+  s.flag("fused rope with YaRN", "fused_rope_scaled", t.fused_rope_scaled);
   s.flag("product of q, k and v kept", "qkv_product_kept", t.qkv_product_kept);
   s.flag("fused cross-entropy", "fused_cross_entropy", t.fused_cross_entropy);
   s.flag("fused cross-entropy in fp32", "fused_loss_widens", t.fused_loss_widens);
@@ -143,7 +144,8 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
   s.flag("gates in the experts' activation", "moe_gates_in_activation", t.moe_gates_in_activation);
   s.flag("8-bit experts' rows padded", "experts_padded", t.experts_padded);
-  s.flag("experts' biases added apart", "expert_bias_apart", t.expert_bias_apart);
+  s.flag("experts' biases, clamps apart", "expert_bias_clamp_apart", t.expert_bias_clamp_apart);
+  s.flag("tokens sorted by expert", "expert_chunks_sorted", t.expert_chunks_sorted);
   s.flag("compiled element-wise chains", "compiled", t.compiled);
   s.flag("dropout", "dropout", t.dropout);
   s.flag("adapters behind attention too", "adapter_on_projection", t.adapter_on_projection);

@@ -110,7 +110,7 @@ std::vector<RecomputeChoice> recompute_choices(const SearchQuestion& question) {
     const bool with_norm = std::find(units.begin(), units.end(), norm) != units.end();
     std::set<uint32_t> offered;
     for (const uint32_t unit : units) {
-      if ((unit & has) == 0) continue;
+      if (!has_unit(question.model, unit)) continue;
       offered.insert(unit & has);
       if (with_norm) offered.insert((unit | norm) & has);
     }

@@ -193,6 +193,7 @@ void read_llama_like(MapReader& config, const std::string& type, Model& m) {
   m.qk_norm = type == "qwen3" || type == "qwen3_moe" || type == "gemma3_text" ||
               config.boolean("use_qk_norm", false);
   m.attention_sinks = type == "gpt_oss";
+  if (type == "gpt_oss") m.activation_limit = config.positive("swiglu_limit", 7);
   if (type == "gemma2" || type == "gemma3_text") m.norms_per_layer = 4;
   read_rope(config, m);
   if (type == "gpt_oss" && !config.has("layer_types")) m.full_attention_every = 2;

@@ -73,8 +73,9 @@ struct Model {
   double norm_epsilon = 1e-5;
 
   ActivationType activation = ActivationType::swiglu;
-  bool attention_bias = false;         ///< on q, k and v
-  bool attention_output_bias = false;  ///< on the output projection
+  std::optional<double> activation_limit;  ///< operands of a gated one are clamped to it
+  bool attention_bias = false;             ///< on q, k and v
+  bool attention_output_bias = false;      ///< on the output projection
   bool mlp_bias = false;
   bool qk_norm = false;          ///< norm over each head of q and k (Qwen3)
   bool attention_sinks = false;  ///< one learned logit a head (gpt-oss)
@@ -111,6 +112,9 @@ int64_t expert_hidden(const Model& model);
 
 /// Bit set of the modules that layers of this model are made of.
 uint32_t modules_of(const Model& model);
+/// Is there anything of this unit of trainers' recompute in the model (recompute_unit() of
+/// strategies/trainer)? latent-up: with latent attention alone.
+bool has_unit(const Model& model, uint32_t unit);
 
 LayerKind kind_of(const Model& model, int64_t layer);
 int64_t layers_of(const Model& model, LayerKind kind);

@@ -379,7 +379,7 @@ BufferId BlockBuilder::copy(const std::string& name, Module module, BufferId x) 
 }
 
 BufferId BlockBuilder::passes(const std::string& name, Module module, BufferId x, PerElement ahead,
-                              PerElement back) {
+                              PerElement back, bool keeps) {
   const Buffer from = at(x);
   const int64_t n = from.elements();
   const BufferId y = value(name, from.rows, from.cols, from.dtype);
@@ -387,8 +387,10 @@ BufferId BlockBuilder::passes(const std::string& name, Module module, BufferId x
           {y});
   on_backward(module, [=, this] {
     const BufferId dx = value("d." + from.name, from.rows, from.cols, from.dtype);
-    backward(Elementwise{ElementwiseKind::copy, n, n * back.read, n * back.written}, module,
-             {gradient_of(y)}, {dx});
+    std::vector<BufferId> in{gradient_of(y)};
+    if (keeps) in.push_back(x);
+    backward(Elementwise{ElementwiseKind::copy, n, n * back.read, n * back.written}, module, in,
+             {dx});
     give(x, dx, module);
   });
   return y;
@@ -422,7 +424,7 @@ BufferId BlockBuilder::residual(const std::string& name, BufferId a, BufferId b)
 }
 
 BufferId BlockBuilder::activation(const std::string& name, Module module, BufferId x,
-                                  ActivationType type, int64_t rows, int64_t cols) {
+                                  ActivationType type, int64_t rows, int64_t cols, bool weighed) {
   const BufferId y = value(name, rows, cols);
   const bool fused = context_.trainer.fused_bias_activation;
   const bool gated = at(x).cols == 2 * cols;
@@ -437,12 +439,12 @@ BufferId BlockBuilder::activation(const std::string& name, Module module, Buffer
     out.push_back(value(name + ".gate", rows, cols));
     kept.push_back(out.back());
   }
-  forward(Activate{Pass::forward, type, rows, cols, fused}, module, read, out);
+  forward(Activate{Pass::forward, type, rows, cols, fused, weighed}, module, read, out);
   on_backward(module, [=, this] {
     const BufferId dx = value("d." + at(x).name, at(x).rows, at(x).cols, at(x).dtype);
     std::vector<BufferId> in{gradient_of(y)};
     in.insert(in.end(), kept.begin(), kept.end());
-    backward(Activate{Pass::backward, type, rows, cols, fused}, module, in, {dx});
+    backward(Activate{Pass::backward, type, rows, cols, fused, weighed}, module, in, {dx});
     give(x, dx, module);
   });
   return y;

@@ -78,18 +78,19 @@ class BlockBuilder {
   /// The same values in another order.
   BufferId copy(const std::string& name, Module module, BufferId x);
   /// What is not one kernel: so many bytes read and written for each element, forward and backward.
-  /// The host's launches are counted as one.
+  /// The host's launches are counted as one. keeps: the backward pass reads x.
   struct PerElement {
     int64_t read, written;
   };
   BufferId passes(const std::string& name, Module module, BufferId x, PerElement ahead,
-                  PerElement back);
+                  PerElement back, bool keeps = false);
   /// y += b(a(x)) beside a product y of x (Hu et al. 2021), where adapters alone are trained.
   void adapter(Module module, BufferId x, BufferId y);
   /// a + b; with dropout of the trainer on b, in one kernel where it fuses that.
   BufferId residual(const std::string& name, BufferId a, BufferId b);
+  /// weighed: of experts whose gates weigh this result, not their output.
   BufferId activation(const std::string& name, Module module, BufferId x, ActivationType type,
-                      int64_t rows, int64_t cols);
+                      int64_t rows, int64_t cols, bool weighed = false);
   /// y = collective of x with `rows` rows; its backward is `back`. copies, reach: see Collective.
   BufferId exchange(const std::string& name, Module module, CollectiveOp op, CollectiveOp back,
                     Group group, BufferId x, int64_t rows, int64_t copies = 1, double reach = 1);

@@ -15,13 +15,15 @@ Heads split_heads(BlockBuilder& builder, const std::vector<BufferId>& from, int6
                   int64_t kv_heads, bool rotate) {
   const Model& model = builder.context().model;
   const int64_t tokens = builder.context().tokens();
-  const bool fused = builder.context().trainer.fused_rope;
+  const Trainer& trainer = builder.context().trainer;
+  const bool scaled = model.rope_scaling == RopeScaling::yarn && !model.mla;
+  const bool fused = trainer.fused_rope && (!scaled || trainer.fused_rope_scaled);
   const Heads out{builder.value("q", tokens, heads * model.head_dim),
                   builder.value("k", tokens, kv_heads * model.head_dim),
                   builder.value("v", tokens, kv_heads * value_head_dim(model))};
   const Rope op{Pass::forward, tokens, heads, kv_heads, model.head_dim, rotate, fused};
   std::vector<BufferId> results{out.q, out.k, out.v};
-  if (builder.context().trainer.qkv_product_kept && heads == kv_heads && from.size() == 1) {
+  if (trainer.qkv_product_kept && heads == kv_heads && from.size() == 1) {
     // One of the three stands for its part of the tensor that it is a view of, this for the rest.
     results.push_back(
         builder.value("rest of qkv", tokens, kv_heads * (model.head_dim + value_head_dim(model))));
@@ -117,7 +119,7 @@ BufferId lower_mla(BlockBuilder& builder, BufferId x) {
   }
   const Weight q_up =
       builder.parameter("q_b.weight", {{q_name, model.heads * model.head_dim}}, q_in, 0, true);
-  q = builder.column("q projected", Module::qkv, q, q_up);
+  q = builder.column("q projected", Module::qkv_up, q, q_up);
 
   const Weight kv_down =
       builder.parameter("kv_a.weight", {{"self_attn.kv_a_proj_with_mqa.weight", mla.kv_lora_rank}},
@@ -137,7 +139,7 @@ BufferId lower_mla(BlockBuilder& builder, BufferId x) {
       "kv_b.weight",
       {{"self_attn.kv_b_proj.weight", model.heads * (mla.qk_nope_head_dim + mla.v_head_dim)}},
       mla.kv_lora_rank, 0, true);
-  const BufferId kv = builder.column("kv projected", Module::qkv, latent, kv_up);
+  const BufferId kv = builder.column("kv projected", Module::qkv_up, latent, kv_up);
   const Heads split = split_heads(builder, {q, kv, k_rope}, heads, heads, true);
   const BufferId o = lower_core_attention(builder, split.q, split.k, split.v, heads, heads, 0);
   return project_out(builder, o);

@@ -140,6 +140,9 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
     y = builder.exchange("dispatched.gathered", Module::dispatch, CollectiveOp::all_gather,
                          CollectiveOp::reduce_scatter, Group::etp, y, experts.rows * plan.etp);
   }
+  const bool sorted = context.trainer.expert_chunks_sorted && plan.ep > 1 &&
+                      plan.ep < moe.experts && !context.trainer.ep_sends_once;
+  if (sorted) y = builder.copy("sorted by expert", Module::dispatch, y);
   const bool padded = context.trainer.experts_padded && is_quantised(plan.compute);
   if (padded) y = builder.copy("padded", Module::dispatch, y);
   const int64_t rows = builder.at(y).rows;
@@ -151,19 +154,26 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   const Weight in =
       builder.parameter("experts_in.weight", pieces, h, 0, true, moe.experts / plan.ep);
   y = builder.local("experts in", Module::experts, y, in, local);
-  y = builder.activation("experts activated", Module::experts, y, model.activation, rows,
-                         f / plan.etp);
+  if (model.activation_limit && context.trainer.expert_bias_clamp_apart) {
+    // Bytes an element of 2 bytes. Forward: both halves clamped, then joined, each 2 + 2. Backward:
+    // one comparison with its mask on one half, two and their conjunction on the other (2 + 1
+    // each), a selection (3 + 2), and both halves joined (2 + 2).
+    y = builder.passes("experts clamped", Module::expert_activation, y, {4, 4}, {9, 6}, true);
+  }
+  y = builder.activation("experts activated", Module::expert_activation, y, model.activation, rows,
+                         f / plan.etp, context.trainer.moe_gates_in_activation);
   const Weight out =
       builder.parameter("experts_out.weight", {{"mlp.experts.{e}.down_proj.weight", h}}, f, 1, true,
                         moe.experts / plan.ep);
   y = builder.local("experts out", Module::experts, y, out, local);
-  if (moe.expert_bias && context.trainer.expert_bias_apart) {
+  if (moe.expert_bias && context.trainer.expert_bias_clamp_apart) {
     // Bytes an element of 2 bytes. Forward: bias times gate 4, sum 2 + 4 + 4, parts joined 4 + 4,
     // cast 4 + 2. Backward: cast 2 + 4, gradient of the product's output 4 + 2 and its parts joined
     // 2 + 2, of the bias 4 + 4 + 4, of the gate 4 + 4 + 4.
     y = builder.passes("experts biased", Module::experts, y, {14, 14}, {24, 16});
   }
   if (padded) y = builder.copy("unpadded", Module::combine, y);
+  if (sorted) y = builder.copy("sorted by rank", Module::combine, y);
   if (plan.etp > 1) {
     y = builder.exchange("experts out.reduced", Module::combine, CollectiveOp::reduce_scatter,
                          CollectiveOp::all_gather, Group::etp, y, experts.rows);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "strategies/program/op.hpp"
 
+#include <iterator>
+
 namespace meshplan {
 namespace {
 
@@ -76,10 +78,17 @@ const char* name_of(Group group) {
 }
 
 const char* name_of(Module module) {
-  constexpr const char* kNames[] = {
-      "norm",    "qkv",           "rope",      "core attention", "attention out", "residual",
-      "mlp in",  "activation",    "mlp out",   "router",         "dispatch",      "experts",
-      "combine", "shared expert", "embedding", "head",           "loss",          "state"};
+  constexpr const char* kNames[] = {"norm",           "qkv",
+                                    "qkv up",         "rope",
+                                    "core attention", "attention out",
+                                    "residual",       "mlp in",
+                                    "activation",     "mlp out",
+                                    "router",         "dispatch",
+                                    "experts",        "expert activation",
+                                    "combine",        "shared expert",
+                                    "embedding",      "head",
+                                    "loss",           "state"};
+  static_assert(std::size(kNames) == static_cast<size_t>(Module::state) + 1);
   return kNames[static_cast<size_t>(module)];
 }
 

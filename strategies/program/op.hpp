@@ -23,6 +23,7 @@ enum class Pass : uint8_t { forward, backward };
 enum class Module : uint8_t {
   norm,
   qkv,
+  qkv_up,  ///< of latent attention: from the latent dimensions to the heads'
   rope,
   core_attention,
   attention_out,
@@ -33,6 +34,7 @@ enum class Module : uint8_t {
   router,
   dispatch,
   experts,
+  expert_activation,
   combine,
   shared_expert,
   embedding,
@@ -125,6 +127,7 @@ struct Activate {
   ActivationType type;
   int64_t rows, cols;  ///< of the output
   bool fused = true;
+  bool weighed = false;  ///< each row times its gate, whose gradient is found with it
 };
 
 /// c = a + b and its relatives; pure memory traffic. kind says what the executor does.

@@ -180,7 +180,7 @@ bool RuleChecker::can_recompute(uint32_t modules) const {
   if (modules == 0) return !trainer_.recompute_units.empty();  // what the trainer means by it
   uint32_t covered = 0;
   for (const uint32_t unit : trainer_.recompute_units)
-    if ((unit & modules_ & ~modules) == 0) covered |= unit;
+    if (has_unit(model_, unit) && (unit & modules_ & ~modules) == 0) covered |= unit;
   return (covered & modules_) == (modules & modules_);
 }
 

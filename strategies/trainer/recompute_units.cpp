@@ -12,9 +12,12 @@ const std::map<std::string, uint32_t>& units() {
   static const std::map<std::string, uint32_t> all = {
       {"core-attention", bit(Module::core_attention)},
       {"norm", bit(Module::norm)},
+      {"latent-up", bit(Module::qkv_up) | bit(Module::rope)},
       {"mlp", bit(Module::mlp_in) | bit(Module::activation) | bit(Module::mlp_out)},
       {"moe", bit(Module::router) | bit(Module::dispatch) | bit(Module::experts) |
-                  bit(Module::combine) | bit(Module::shared_expert)},
+                  bit(Module::expert_activation) | bit(Module::combine) |
+                  bit(Module::shared_expert)},
+      {"moe-activation", bit(Module::expert_activation)},
       {"shared-expert", bit(Module::shared_expert)},
       // Every second product is kept, so half of them run again: the output projection and the
       // MLP's input, which hold half of a layer's product FLOPs.
@@ -38,9 +41,15 @@ std::vector<std::string> recompute_unit_names() {
   return out;
 }
 
+bool has_unit(const Model& model, uint32_t unit) {
+  const uint32_t latent = bit(Module::qkv_up);
+  return (unit & modules_of(model)) != 0 && ((unit & latent) == 0 || model.mla);
+}
+
 uint32_t modules_of(const Model& model) {
   uint32_t out = bit(Module::norm) | bit(Module::qkv) | bit(Module::rope) |
                  bit(Module::core_attention) | bit(Module::attention_out) | bit(Module::residual);
+  if (model.mla) out |= recompute_unit("latent-up");
   if (layers_of(model, LayerKind::dense) > 0) out |= recompute_unit("mlp");
   if (layers_of(model, LayerKind::moe) > 0) {
     out |= recompute_unit("moe");

@@ -51,6 +51,7 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.fused_norm = map.boolean("fused_norm", t.fused_norm);
   t.fused_norm_recomputed = map.boolean("fused_norm_recomputed", t.fused_norm_recomputed);
   t.fused_rope = map.boolean("fused_rope", t.fused_rope);
+  t.fused_rope_scaled = map.boolean("fused_rope_scaled", t.fused_rope_scaled);
   t.attention_output_copied = map.boolean("attention_output_copied", t.attention_output_copied);
   t.qkv_product_kept = map.boolean("qkv_product_kept", t.qkv_product_kept);
   t.fused_cross_entropy = map.boolean("fused_cross_entropy", t.fused_cross_entropy);
@@ -63,7 +64,8 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.logits_gathered = map.boolean("logits_gathered", t.logits_gathered);
   t.sequence_gathered_again = map.boolean("sequence_gathered_again", t.sequence_gathered_again);
   t.fp8_inputs_kept = map.boolean("fp8_inputs_kept", t.fp8_inputs_kept);
-  t.expert_bias_apart = map.boolean("expert_bias_apart", t.expert_bias_apart);
+  t.expert_bias_clamp_apart = map.boolean("expert_bias_clamp_apart", t.expert_bias_clamp_apart);
+  t.expert_chunks_sorted = map.boolean("expert_chunks_sorted", t.expert_chunks_sorted);
   t.experts_padded = map.boolean("experts_padded", t.experts_padded);
   t.moe_gates_in_activation = map.boolean("moe_gates_in_activation", t.moe_gates_in_activation);
   t.adapter_on_projection = map.boolean("adapter_on_projection", t.adapter_on_projection);

@@ -57,6 +57,7 @@ struct Trainer {
   bool fused_norm = true;
   bool fused_norm_recomputed = true;  ///< that kernel works inside a checkpointed block
   bool fused_rope = true;
+  bool fused_rope_scaled = true;         ///< that kernel also takes YaRN's factor of attention
   bool attention_output_copied = false;  ///< from the order of sequences to that of tokens; both
                                          ///< are kept, where a micro-batch has several sequences
   bool qkv_product_kept = false;  ///< q or v is a view of the product of all three, which so lives
@@ -81,8 +82,12 @@ struct Trainer {
   bool fp8_inputs_kept = true;           ///< fp8 products keep their input in fp8; false: in 16 bit
   bool moe_gates_in_activation = false;  ///< gates weigh the experts' activation, not their output
   bool compiled = false;                 ///< torch.compile: element-wise chains become one kernel
-  bool expert_bias_apart = false;        ///< an expert's output bias, times the gate, is added by
-                                         ///< single fp32 operations (Megatron-Core, _apply_bias)
+  /// An expert's output bias, times the gate, is added by single fp32 operations (Megatron-Core,
+  /// _apply_bias); limits of its activation's operands are single operations too.
+  bool expert_bias_clamp_apart = false;
+  bool expert_chunks_sorted =
+      false;                    ///< where a plain all-to-all brought tokens for several experts,
+                                ///< a copy puts them in order of experts, another back
   bool experts_padded = false;  ///< rows of 8-bit experts are copied into multiples of a scale's
                                 ///< block and back (Transformer Engine's Fp8Padding)
   bool dropout = false;         ///< hidden and attention dropout masks are made and kept
@@ -203,8 +208,8 @@ struct Trainer {
 };
 
 /// Modules that trainers recompute together, by the name that trainer files use: core-attention,
-/// norm, mlp, moe, shared-expert, per-operation (every second product and all cheap operations).
-/// 0: no such unit.
+/// norm, latent-up (projections from latent dimensions, rotation), mlp, moe, moe-activation,
+/// shared-expert, per-operation (every second product and all cheap operations). 0: no such unit.
 uint32_t recompute_unit(const std::string& name);
 std::vector<std::string> recompute_unit_names();
 

@@ -200,11 +200,12 @@ class CaseReader {
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       MESHPLAN_CHECK(read_facts(*said.trainer, t));
       if (said.expert_tp) out.expert_tp = said.expert_tp;
+      if (said.micro_batch) out.micro_batch = said.micro_batch;
       if (!said.recompute.empty()) out.recompute = said.recompute;
       if (said.sees_tokens) {
         sees = *said.sees_tokens;
         packed = said.says;
-      } else if (said.recompute.empty()) {  // else said where the row leaves it open
+      } else if (said.recompute.empty() && !said.micro_batch) {  // else said where it is left open
         out.chosen.push_back(said.says);
       }
     }

@@ -45,6 +45,7 @@ struct Statement {
                                        ///< a sequence; 0: all before it
   std::optional<int64_t> expert_tp;    ///< tensor parallelism of the experts
   std::string recompute;               ///< modules of selective recompute; "": not told
+  std::optional<int64_t> micro_batch;  ///< where the row states none
 
   /// `text` and `precision` in lower case.
   bool holds(const std::string& text, const std::string& gpu, const std::string& precision) const;

@@ -93,6 +93,9 @@ Status batch_of(QuestionRow& row, const TrainerDefaults& defaults, const Degrees
       chosen.push_back(fmt::format("micro-batch: {} does not divide a rank's {} sequences; {}",
                                    *stated, share, size));
     micro = {size};
+  } else if (question.micro_batch && share % *question.micro_batch == 0) {
+    micro = {*question.micro_batch};
+    chosen.push_back(fmt::format("micro-batch: {} by the source's recipes", *question.micro_batch));
   } else if (defaults.pipeline_micro_batch > 0 && degrees.pp > 1 &&
              share % defaults.pipeline_micro_batch == 0) {
     micro = {defaults.pipeline_micro_batch};

@@ -35,14 +35,12 @@ uint32_t module_bits(const std::string& word) {
   if (one_of(word, {"core_attn", "core_attention", "attention", "attn"}))
     return bit(Module::core_attention);
   if (one_of(word, {"layernorm", "norm", "ln"})) return bit(Module::norm);
-  if (one_of(word, {"mlp", "dense_mlp"}))
-    return bit(Module::mlp_in) | bit(Module::activation) | bit(Module::mlp_out);
-  if (one_of(word, {"moe"}))
-    return bit(Module::router) | bit(Module::dispatch) | bit(Module::experts) |
-           bit(Module::combine) | bit(Module::shared_expert);
-  if (one_of(word, {"moe_act", "activation", "gelu", "swiglu"})) return bit(Module::activation);
+  if (one_of(word, {"mlp", "dense_mlp"})) return recompute_unit("mlp");
+  if (one_of(word, {"moe"})) return recompute_unit("moe");
+  if (one_of(word, {"moe_act"})) return recompute_unit("moe-activation");
+  if (one_of(word, {"activation", "gelu", "swiglu"})) return bit(Module::activation);
   if (one_of(word, {"shared_experts", "shared_expert"})) return bit(Module::shared_expert);
-  if (one_of(word, {"mla_up_proj", "up_proj"})) return bit(Module::rope);
+  if (one_of(word, {"mla_up_proj", "up_proj"})) return recompute_unit("latent-up");
   return 0;
 }
 
@@ -60,11 +58,7 @@ uint32_t modules_of(SelectiveMeaning meaning) {
   return 0;
 }
 
-uint32_t expert_modules() {
-  return bit(Module::mlp_in) | bit(Module::activation) | bit(Module::mlp_out) |
-         bit(Module::router) | bit(Module::dispatch) | bit(Module::experts) | bit(Module::combine) |
-         bit(Module::shared_expert);
-}
+uint32_t expert_modules() { return recompute_unit("mlp") | recompute_unit("moe"); }
 
 uint32_t cheap_modules() {
   return bit(Module::norm) | bit(Module::rope) | bit(Module::core_attention) |

@@ -10,8 +10,10 @@ struct Named {
 };
 constexpr Named kModules[] = {{"core_attn", "core-attention"},
                               {"layernorm", "norm"},
+                              {"mla_up_proj", "latent-up"},
                               {"mlp", "mlp"},
                               {"moe", "moe"},
+                              {"moe_act", "moe-activation"},
                               {"shared_experts", "shared-expert"}};
 
 }  // namespace

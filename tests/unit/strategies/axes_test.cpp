@@ -185,9 +185,32 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
     c.model.moe->expert_bias = true;
     const int64_t ahead = copied(c.layer(), Phase::forward);
     const int64_t back = copied(c.layer(), Phase::backward);
-    c.trainer.expert_bias_apart = true;
+    c.trainer.expert_bias_clamp_apart = true;
     CHECK(copied(c.layer(), Phase::forward) == ahead + 28 * copies / 2);
     CHECK(copied(c.layer(), Phase::backward) == back + 40 * copies / 2);
+  }
+  SECTION(
+      "a limit of the experts' activation by single operations: 8 bytes an element, backward 15") {
+    c.model.activation_limit = 7;
+    const int64_t ahead = copied(c.layer(), Phase::forward);
+    const int64_t back = copied(c.layer(), Phase::backward);
+    c.trainer.expert_bias_clamp_apart = true;
+    const int64_t in = 2 * (copies / 2 / c.model.hidden) * c.model.moe->expert_intermediate;
+    CHECK(copied(c.layer(), Phase::forward) == ahead + 8 * in);
+    CHECK(copied(c.layer(), Phase::backward) == back + 15 * in);
+    // Made again where the experts' activation is recomputed.
+    c.plan.recompute = Recompute::selective;
+    c.plan.recompute_modules = recompute_unit("moe-activation");
+    CHECK(copied(c.layer(), Phase::backward) == back + (15 + 8) * in);
+  }
+  SECTION("a plain all-to-all's tokens are put in order of experts and back") {
+    c.plan.ep = 4;
+    c.trainer.ep_sends_once = false;
+    const int64_t ahead = copied(c.layer(), Phase::forward);
+    c.trainer.expert_chunks_sorted = true;
+    CHECK(copied(c.layer(), Phase::forward) == ahead + 4 * copies);
+    c.plan.ep = static_cast<int>(c.model.moe->experts);  // one expert a rank: nothing to sort
+    CHECK(copied(c.layer(), Phase::forward) == ahead);
   }
   SECTION("etp 2 gathers the tokens of both ranks and scatters their sums") {
     c.plan.tp = 2;

@@ -219,7 +219,7 @@ TEST_CASE("spellings of recompute, sharding, precision and offload", "[published
   CHECK(recompute_words("full (block 4)")->kind == Recompute::full);
   CHECK(recompute_words("selective")->modules == 0);
   CHECK(recompute_words("layernorm+moe_act")->modules ==
-        (bit(Module::norm) | bit(Module::activation)));
+        (bit(Module::norm) | bit(Module::expert_activation)));
   CHECK(recompute_words("activation checkpointing")->kind == Recompute::full);
   CHECK(!recompute_words("maybe").ok());
   CHECK(shard_words("hsdp:4")->group == 4);
