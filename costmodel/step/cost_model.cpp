@@ -92,8 +92,14 @@ PriceContext CostModel::context(const Plan& plan, const Trainer& trainer,
 
 StreamRules CostModel::rules(const Trainer& trainer) const {
   const HostCosts& costs = host(trainer);
-  return {costs.kernel_s * constants_.launch_scale, costs.collective_s, constants_.overlap_slowdown,
-          constants_.rank_skew_s};
+  StreamRules rules;
+  rules.kernel_launch_s = costs.kernel_s * constants_.launch_scale;
+  rules.graph_launch_s =
+      calibration_->hosts[static_cast<size_t>(HostClass::graph)].kernel_s * constants_.launch_scale;
+  rules.collective_launch_s = costs.collective_s;
+  rules.overlap_slowdown = constants_.overlap_slowdown;
+  rules.rank_skew_s = constants_.rank_skew_s;
+  return rules;
 }
 
 PassPrice CostModel::price_passes(const LowerContext& lower, const BlockKind& kind,

@@ -62,6 +62,8 @@ class Streams {
       if (price.seconds > 0) communicate(op, *collective, price);
     } else {
       time_.kernels += price.kernels;
+      const bool graphed = (context_.trainer.graphed_modules & bit(op.module)) != 0;
+      launches_s_ += price.kernels * (graphed ? rules_.graph_launch_s : rules_.kernel_launch_s);
       compute(op, price);
     }
   }
@@ -91,8 +93,7 @@ class Streams {
     const double occupancy = network > 0 ? time_.occupied / network : 0;
     time_.slowdown = rules_.overlap_slowdown * occupancy * hidden;
     time_.wall = end + time_.slowdown;
-    const double launches =
-        time_.kernels * rules_.kernel_launch_s + time_.collectives * rules_.collective_launch_s;
+    const double launches = launches_s_ + time_.collectives * rules_.collective_launch_s;
     time_.host = std::max(0.0, launches - time_.wall);
     time_.wall += time_.host;
     return time_;
@@ -191,6 +192,7 @@ class Streams {
   double clock_ = 0;
   bool apart_ = false;  ///< products were made since ranks last met; a block ends with them met
   std::array<double, kGroups> stream_ = {};
+  double launches_s_ = 0;  ///< host time of all kernels
   PhaseTime time_;
 };
 

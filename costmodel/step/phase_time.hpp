@@ -32,6 +32,7 @@ struct PhaseTime {
 /// Host and overlap figures; from costmodel/data.
 struct StreamRules {
   double kernel_launch_s = 0;      ///< host time per kernel
+  double graph_launch_s = 0;       ///< of the trainer's graphed_modules
   double collective_launch_s = 0;  ///< per collective
   double overlap_slowdown = 0;     ///< extra kernel time per second of overlap
   /// Ranks do not reach a collective together: kernel times and hosts differ, also where the work

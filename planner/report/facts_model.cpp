@@ -5,6 +5,7 @@
 #include "costmodel/profile/constants.hpp"
 #include "planner/report/facts.hpp"
 #include "planner/report/format.hpp"
+#include "strategies/program/op.hpp"
 
 namespace meshplan::report {
 namespace {
@@ -145,6 +146,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("gates in the experts' activation", "moe_gates_in_activation", t.moe_gates_in_activation);
   s.flag("8-bit experts' rows padded", "experts_padded", t.experts_padded);
   s.flag("experts' biases, clamps apart", "expert_bias_clamp_apart", t.expert_bias_clamp_apart);
+  s.flag("8-bit operands one an expert", "expert_operands_apart", t.expert_operands_apart);
   s.flag("tokens sorted by expert", "expert_chunks_sorted", t.expert_chunks_sorted);
   s.flag("compiled element-wise chains", "compiled", t.compiled);
   s.flag("dropout", "dropout", t.dropout);
@@ -174,6 +176,8 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.add("gradient bucket", "bucket_bytes", t.bucket_bytes,
         t.bucket_bytes > 0 ? gib(t.bucket_bytes) : "one layer");
   s.word("host", "host_class", id_of(t.host));
+  s.flag("router in a CUDA graph", "router_graphed",
+         (t.graphed_modules & bit(Module::router)) != 0);
   s.whole("host waits a step", "sync_points_per_step", t.sync_points_per_step);
 }
 

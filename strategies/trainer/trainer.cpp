@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "strategies/plan/plan.hpp"
+#include "strategies/program/op.hpp"
 #include "strategies/rules/rules.hpp"
 #include "topologies/base/files.hpp"
 #include "topologies/base/nearest.hpp"
@@ -65,6 +66,7 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.sequence_gathered_again = map.boolean("sequence_gathered_again", t.sequence_gathered_again);
   t.fp8_inputs_kept = map.boolean("fp8_inputs_kept", t.fp8_inputs_kept);
   t.expert_bias_clamp_apart = map.boolean("expert_bias_clamp_apart", t.expert_bias_clamp_apart);
+  t.expert_operands_apart = map.boolean("expert_operands_apart", t.expert_operands_apart);
   t.expert_chunks_sorted = map.boolean("expert_chunks_sorted", t.expert_chunks_sorted);
   t.experts_padded = map.boolean("experts_padded", t.experts_padded);
   t.moe_gates_in_activation = map.boolean("moe_gates_in_activation", t.moe_gates_in_activation);
@@ -126,8 +128,27 @@ Status read_overlap(MapReader map, Trainer& t) {
   return map.finish();
 }
 
+/// Every word of a list must be one of `known`.
+void check_words(MapReader& map, const std::string& key, const std::vector<std::string>& words,
+                 const std::vector<std::string>& known) {
+  for (const auto& word : words)
+    if (std::find(known.begin(), known.end(), word) == known.end())
+      map.problem(key, "unknown value '" + word + "'", suggest(word, known));
+}
+
 Status read_host(MapReader map, Trainer& t) {
   t.host = word_of(map, "class", {"eager", "torch", "compiled", "graph", "native"}, t.host);
+  if (map.has("graphed")) {
+    const std::vector<std::string> words = map.texts("graphed");
+    check_words(map, "graphed", words, {"attention", "router"});
+    t.graphed_modules = 0;
+    for (const std::string& word : words)
+      t.graphed_modules |= word == "router"
+                               ? bit(Module::router)
+                               : bit(Module::norm) | bit(Module::qkv) | bit(Module::qkv_up) |
+                                     bit(Module::rope) | bit(Module::core_attention) |
+                                     bit(Module::attention_out);
+  }
   t.sync_points_per_step =
       static_cast<int>(map.integer("sync_points_per_step", t.sync_points_per_step));
   return map.finish();
@@ -161,14 +182,6 @@ Status read_memory(MapReader map, Trainer& t) {
   t.workspace_bytes = map.integer("workspace_bytes", t.workspace_bytes);
   t.nccl_bytes_per_group = map.integer("nccl_bytes_per_group", t.nccl_bytes_per_group);
   return map.finish();
-}
-
-/// Every word of a list must be one of `known`.
-void check_words(MapReader& map, const std::string& key, const std::vector<std::string>& words,
-                 const std::vector<std::string>& known) {
-  for (const auto& word : words)
-    if (std::find(known.begin(), known.end(), word) == known.end())
-      map.problem(key, "unknown value '" + word + "'", suggest(word, known));
 }
 
 Status read_plans(MapReader map, Trainer& t) {

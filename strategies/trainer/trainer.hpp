@@ -85,6 +85,8 @@ struct Trainer {
   /// An expert's output bias, times the gate, is added by single fp32 operations (Megatron-Core,
   /// _apply_bias); limits of its activation's operands are single operations too.
   bool expert_bias_clamp_apart = false;
+  bool expert_operands_apart = false;  ///< 8-bit operands of grouped products are one object and
+                                       ///< several kernels an expert (Transformer Engine)
   bool expert_chunks_sorted =
       false;                    ///< where a plain all-to-all brought tokens for several experts,
                                 ///< a copy puts them in order of experts, another back
@@ -152,6 +154,7 @@ struct Trainer {
 
   // Host.
   HostClass host = HostClass::eager;
+  uint32_t graphed_modules = 0;  ///< bits of Module whose kernels are nodes of CUDA graphs
   int sync_points_per_step = 2;  ///< loss and gradient norm read back by the host
 
   // Memory.

@@ -204,6 +204,41 @@ TEST_CASE("an exchange of experts beside the work of another micro-batch") {
   CHECK(beside.exposed[static_cast<size_t>(Group::ep)] == Approx(a - b));
 }
 
+TEST_CASE("a small kernel waits for its launch; in a CUDA graph for less") {
+  const Tables tables = tables_of("h100-sxm5-80gb");
+  Trainer trainer;
+  const PriceContext context{tables.kernels, tables.collectives, trainer, DType::bf16, {}};
+  Block block;
+  for (int i = 0; i < 2; ++i) block.buffers.push_back({"x", BufferClass::activation});
+  const Op small{Elementwise{ElementwiseKind::add, 8, 32, 16}, Module::router, {0}, {1}};
+  block.ops(Phase::forward) = {small};
+  StreamRules rules;
+  rules.kernel_launch_s = 1e-3;
+  rules.graph_launch_s = 1e-4;
+  CHECK(phase_time(block, Phase::forward, context, rules).wall == Approx(1e-3));
+  trainer.graphed_modules = bit(Module::router);
+  CHECK(phase_time(block, Phase::forward, context, rules).wall == Approx(1e-4));
+  trainer.graphed_modules = bit(Module::qkv);
+  CHECK(phase_time(block, Phase::forward, context, rules).wall == Approx(1e-3));
+}
+
+TEST_CASE("8-bit products of experts with an operand each are launched one by one") {
+  const Tables tables = tables_of("h100-sxm5-80gb");
+  Trainer trainer;
+  const PriceContext context{tables.kernels, tables.collectives, trainer, DType::fp8, {}};
+  Gemm product{4096, 2048, 768, 16};
+  const auto launches = [&] {
+    return price(Op{product, Module::experts, {}, {}}, context).kernels;
+  };
+  CHECK(launches() == Approx(1 + 1.6));
+  trainer.expert_operands_apart = true;
+  CHECK(launches() == Approx(1 + 1.6));  // 16 bit
+  product.in = DType::fp8;
+  CHECK(launches() == Approx(1 + 16 * 8.0 / 3));
+  product.groups = 1;
+  CHECK(launches() == 1);
+}
+
 TEST_CASE("what nothing hides waits for the last rank") {
   const Tables tables = tables_of("h100-sxm5-80gb");
   Trainer trainer;
