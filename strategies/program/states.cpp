@@ -87,12 +87,15 @@ class StateLayout {
     const bool sharded_gradients = plan().zero >= 2;
     const bool cast = sharded_weights && !context_.trainer.master_weights && value != DType::fp32 &&
                       context_.trainer.optimizer_moment == DType::fp32;
-    // Frozen weights of a layer are kept in 8 bit alone where products read them so.
-    const bool frozen8 = context_.trainer.adapters_only && is_quantised(plan().compute) &&
-                         context_.trainer.quantised_weights_kept && !sharded_weights &&
-                         block_.name != "embedding" && block_.name != "head";
-    flat.weight = add(prefix + "weights", BufferClass::parameter, frozen8 ? DType::fp8 : value,
-                      flat.elements);
+    // Weights of a layer exist in 8 bit alone where products read frozen ones so, and where they
+    // are gathered so and not kept along the columns as well (both together take what 16 bit do).
+    const Trainer& trainer = context_.trainer;
+    const bool alone8 = is_quantised(plan().compute) && trainer.quantised_weights_kept &&
+                        !sharded_weights && block_.name != "embedding" && block_.name != "head" &&
+                        (trainer.adapters_only ||
+                         (trainer.quantised_weights_gathered && trainer.weights_transposed_anew));
+    flat.weight =
+        add(prefix + "weights", BufferClass::parameter, alone8 ? DType::fp8 : value, flat.elements);
     if (sharded_weights) {
       block_.buffer(flat.weight).transient = true;
       // fp32 weights are cast when gathered; else the shard is kept in the compute type.

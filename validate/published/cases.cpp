@@ -181,8 +181,10 @@ class CaseReader {
     out.tflops_per_gpu = positive("measured_tflops_per_gpu");
     out.mfu = positive("measured_mfu");
     out.tokens_per_s_per_gpu = positive("measured_tokens_per_s_per_gpu");
-    if (const auto gb = positive("measured_peak_mem_gb"))
-      out.peak_memory_bytes = *gb * memory_unit(table_.cell(record, "notes"));
+    if (const auto gb = positive("measured_peak_mem_gb")) {
+      const bool gib = mapping_.peaks_in_gib(table_.cell(record, "source_detail"));
+      out.peak_memory_bytes = *gb * memory_unit(gib ? "GiB" : table_.cell(record, "notes"));
+    }
   }
 
   /// What the row's words say beyond its columns.

@@ -83,6 +83,11 @@ Result<Mapping> Mapping::read(const std::string& path) {
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
   }
+  for (MapReader& entry : file.maps("peaks_in_gib")) {
+    out.peaks_in_gib_.push_back(entry.text("detail"));
+    entry.text("source");
+    MESHPLAN_CHECK(entry.finish());
+  }
   for (MapReader& entry : file.maps("statements")) {
     Statement next;
     next.words = entry.texts("words");
@@ -167,6 +172,12 @@ std::string Mapping::generation_of(const std::string& trainer, std::string_view 
     }
   }
   return trainer;
+}
+
+bool Mapping::peaks_in_gib(std::string_view detail) const {
+  const std::string words = lower_case(detail);
+  return std::any_of(peaks_in_gib_.begin(), peaks_in_gib_.end(),
+                     [&](const auto& word) { return words.find(word) != std::string::npos; });
 }
 
 std::string Mapping::board_of(const std::string& gpu, std::string_view detail) const {

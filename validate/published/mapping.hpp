@@ -72,6 +72,8 @@ class Mapping {
   /// Board that a source's machines have where the GPU's name alone would mean another: its id, or
   /// `gpu` itself.
   std::string board_of(const std::string& gpu, std::string_view detail) const;
+  /// Are this source's peaks in GiB, though neither its column nor its notes say so?
+  bool peaks_in_gib(std::string_view detail) const;
   /// Defaults of a trainer; those of megatron-core for a trainer without an entry.
   const TrainerDefaults& defaults_of(const std::string& trainer) const;
   const std::vector<Statement>& statements() const { return statements_; }
@@ -95,6 +97,7 @@ class Mapping {
     std::string detail, gpu, id;
   };
   std::vector<Board> boards_;
+  std::vector<std::string> peaks_in_gib_;  ///< words of `source_detail`
   std::vector<Family> families_;
   std::vector<Generation> generations_;
   std::vector<Pair> frameworks_;

@@ -36,6 +36,7 @@ uint32_t module_bits(const std::string& word) {
     return bit(Module::core_attention);
   if (one_of(word, {"layernorm", "norm", "ln"})) return bit(Module::norm);
   if (one_of(word, {"mlp", "dense_mlp"})) return recompute_unit("mlp");
+  if (one_of(word, {"op", "per-op"})) return recompute_unit("per-operation");
   if (one_of(word, {"moe"})) return recompute_unit("moe");
   if (one_of(word, {"moe_act"})) return recompute_unit("moe-activation");
   if (one_of(word, {"activation", "gelu", "swiglu"})) return bit(Module::activation);
@@ -87,7 +88,7 @@ Result<RecomputeWords> recompute_words(const std::string& text) {
   for (const std::string& part : parts) {
     const uint32_t bits = module_bits(part);
     out.modules |= bits;
-    understood = understood || bits != 0 || one_of(part, {"selective", "op", "per-op"});
+    understood = understood || bits != 0 || part == "selective";
   }
   if (understood) return out;
   return Diagnostic{ErrorKind::input,
