@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <utility>
 
 #include "strategies/trainer/trainer.hpp"
@@ -74,7 +75,9 @@ Result<Mapping> Mapping::read(const std::string& path) {
   for (MapReader& entry : file.maps("generations")) {
     out.generations_.push_back({entry.text("trainer"), entry.text("framework", ""),
                                 entry.text("detail", ""), entry.integer("before", 0),
-                                entry.text("generation")});
+                                entry.text("generation"), entry.numbers("numbers")});
+    if (out.generations_.back().numbers.size() % 2 != 0)
+      entry.problem("numbers", "expected pairs: first and last of each range");
     entry.text("source");
     MESHPLAN_CHECK(entry.finish());
   }
@@ -165,9 +168,18 @@ std::string Mapping::generation_of(const std::string& trainer, std::string_view 
   const auto has = [](std::string_view text, const std::string& word) {
     return lower_case(text).find(word) != std::string::npos;
   };
+  // The number behind a word: "trial 97343".
+  const auto numbered = [&](const Generation& entry) {
+    if (entry.numbers.empty()) return true;
+    const size_t at = lower_case(detail).find(entry.detail) + entry.detail.size();
+    const double number = std::atof(std::string(detail.substr(at)).c_str());
+    for (size_t i = 0; i < entry.numbers.size(); i += 2)
+      if (number >= entry.numbers[i] && number <= entry.numbers[i + 1]) return true;
+    return false;
+  };
   for (const Generation& entry : generations_) {
     if (entry.trainer == trainer && has(framework, entry.word) && has(detail, entry.detail) &&
-        (entry.before == 0 || (year > 0 && year < entry.before))) {
+        numbered(entry) && (entry.before == 0 || (year > 0 && year < entry.before))) {
       return entry.id;
     }
   }

@@ -92,6 +92,7 @@ class Mapping {
     std::string trainer, word, detail;
     int64_t before;  ///< year; 0: any
     std::string id;
+    std::vector<double> numbers;  ///< pairs, first and last, of what follows `detail`; empty: any
   };
   struct Board {
     std::string detail, gpu, id;

@@ -184,6 +184,25 @@ TEST_CASE("generations of a trainer by words of the source and its year", "[publ
   CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/seqpara/x"}}) ==
         "aleph-alpha-rms");
   CHECK(trainer({{"trainer", "aleph-alpha"}, {"source_detail", "data/x"}}) == "aleph-alpha");
+  const auto trial = [&](const std::string& number) {
+    return trainer(
+        {{"trainer", "aleph-alpha"}, {"source_detail", "data/x_all_runs.xlsx trial " + number}});
+  };
+  CHECK(trial("97343") == "aleph-alpha-torch");
+  CHECK(trial("97600") == "aleph-alpha-torch");  // in the second of its ranges
+  CHECK(trial("97358") == "aleph-alpha-fused");
+  CHECK(trial("132400") == "aleph-alpha");
+  CHECK(trial("1") == "aleph-alpha-flash1");  // of no range: by the sheet
+}
+
+TEST_CASE("peaks of a source that prints GiB without saying so", "[published]") {
+  const auto peak = [](const std::string& detail) {
+    return *one(with(kLlama, {{"measured_peak_mem_gb", "10"}, {"source_detail", detail}}))
+                .measured.peak_memory_bytes;
+  };
+  CHECK(peak("x") == 10e9);
+  CHECK(peak("pytorch/ao docs/source/workflows/training.md e2e table H100-80GB") ==
+        10 * 1024.0 * 1024 * 1024);
 }
 
 TEST_CASE("layers go to the host only in fully sharded plans without pipeline", "[published]") {
