@@ -24,8 +24,13 @@ struct Traffic {
   double operator()(const BatchedGemm&) const { return 0; }
   double operator()(const Collective&) const { return 0; }
   double operator()(const Softmax& op) const {
-    const double passes = op.pass == Pass::forward ? 2 : 3;
-    return d(op.rows) * d(op.cols) * e * (op.fused ? passes : passes + 4);  // + scale, mask
+    const bool forward = op.pass == Pass::forward;
+    const double n = d(op.rows) * d(op.cols);
+    if (op.fused) return n * e * (forward ? 2 : 3);
+    // Scale and mask are kernels of their own, four passes. In 16 bit the softmax is done in fp32:
+    // written so, then cast; backward cast again, and read twice.
+    const double wide = e < 4 ? (forward ? 8 : 16) : (forward ? 0 : e);
+    return n * (6 * e + wide);
   }
   double operator()(const Norm& op) const {
     const double passes = op.pass == Pass::forward ? 2 : 3;
