@@ -27,10 +27,10 @@ struct Traffic {
     const bool forward = op.pass == Pass::forward;
     const double n = d(op.rows) * d(op.cols);
     if (op.fused) return n * e * (forward ? 2 : 3);
-    // Scale and mask are kernels of their own, four passes. In 16 bit the softmax is done in fp32:
-    // written so, then cast; backward cast again, and read twice.
-    const double wide = e < 4 ? (forward ? 8 : 16) : (forward ? 0 : e);
-    return n * (6 * e + wide);
+    // Megatron-LM's fused_softmax.py without its kernel: 16 bit cast to fp32, masked, softmax, cast
+    // back (the product scales). Backward: cast, softmax's gradient of two arrays, mask, cast.
+    if (e < 4) return n * (forward ? 6 + 8 + 8 + 6 : 6 + 12 + 8 + 6);
+    return n * e * (forward ? 6 : 7);  // scale, mask, softmax
   }
   double operator()(const Norm& op) const {
     const double passes = op.pass == Pass::forward ? 2 : 3;

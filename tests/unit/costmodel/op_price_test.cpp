@@ -42,3 +42,17 @@ TEST_CASE("clipping: a norm reads the gradients; torch's also multiplies them in
   CHECK(traffic_bytes(norm, *find_trainer("megatron-core"), DType::bf16) == 4000);
   CHECK(traffic_bytes(norm, *find_trainer("torchtitan"), DType::bf16) == 12000);
 }
+
+TEST_CASE("softmax of single kernels: 16-bit scores are cast to fp32 and back") {
+  const Trainer t = *find_trainer("megatron-core");
+  const auto per_score = [&](Pass pass, bool fused, DType value) {
+    const Op op{Softmax{pass, 10, 100, fused}, Module::core_attention, {}, {}};
+    return traffic_bytes(op, t, value) / 1000;
+  };
+  CHECK(per_score(Pass::forward, true, DType::bf16) == 2 * 2);
+  CHECK(per_score(Pass::backward, true, DType::bf16) == 3 * 2);
+  CHECK(per_score(Pass::forward, false, DType::bf16) == (2 + 4) + (4 + 4) + (4 + 4) + (4 + 2));
+  CHECK(per_score(Pass::backward, false, DType::bf16) == (2 + 4) + (4 + 4 + 4) + (4 + 4) + (4 + 2));
+  CHECK(per_score(Pass::forward, false, DType::fp32) == 6 * 4);
+  CHECK(per_score(Pass::backward, false, DType::fp32) == 7 * 4);
+}
