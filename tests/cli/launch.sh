@@ -30,6 +30,19 @@ while read -r id trainer model cluster flags; do
   done
 done < <(grep -v '^#' "$root/tests/trainers/plans.txt")
 run 0 simulate "$work/back.yaml"
+# torchtitan does not compile unless told to, and is another trainer then.
+machine=(--cluster 2x8xH100 --global-batch 64)
+sed 's/enable=True/enable=False/' "$work/tt-8b-0.4/meshplan_recipe.py" >"$work/eager.py"
+sed '/^\[compile\]/,$d' "$work/tt-8b-0.2/meshplan.toml" >"$work/eager.toml"
+for file in eager.py eager.toml tt-8b-0.4/meshplan_recipe.py; do
+  release=0.4
+  [ "$file" != eager.toml ] || release=0.2
+  run 0 import --trainer torchtitan --trainer-version $release "$work/$file" "${machine[@]}" -o "$work/back.yaml"
+  trainer=torchtitan-eager
+  [ "${file%%.*}" = eager ] || trainer=torchtitan
+  grep -q "^trainer: \"$trainer\"\$" "$work/back.yaml" || problem "$file: not $trainer's plan"
+done
+grep -q "not compiled" "$work/err" && problem "a compiled model is called not compiled"
 graph=$root/tests/trainers/graph.yaml
 # shellcheck disable=SC2046
 run 0 launch pbg "$graph" $(graph_plan) -o "$work/pbg"

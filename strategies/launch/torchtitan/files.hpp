@@ -26,6 +26,9 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
                     Version version);
 std::vector<ConfigRule> rules();
 
+/// Is torch.compile on, and the model one of its components (all are where none is named)?
+bool compiles_model(const Settings& settings);
+
 /// Is there one stage a rank under this schedule? Unknown names have none.
 enum class StageKind { single, looped, unknown };
 StageKind stages_of(const std::string& schedule);

@@ -75,10 +75,7 @@ void async_tp(const Config& c, Report& r) {
   const char* key = c.version < kRecipes ? "parallelism.enable_async_tensor_parallel"
                                          : "compile.enable_async_tensor_parallel";
   if (!s.boolean(key, false)) return;
-  const auto components = s.texts("compile.components");
-  const bool model = components.empty() ||
-                     std::find(components.begin(), components.end(), "model") != components.end();
-  if (!s.boolean("compile.enable", false) || !model)
+  if (!compiles_model(s))
     r.add(key, "asynchronous tensor parallelism is made by the compiler",
           "compile.enable with the component \"model\"");
 }
@@ -136,6 +133,13 @@ void memory_budget(const Config& c, Report& r) {
 }
 
 }  // namespace
+
+bool compiles_model(const Settings& s) {
+  const auto components = s.texts("compile.components");
+  return s.boolean("compile.enable", false) &&
+         (components.empty() ||
+          std::find(components.begin(), components.end(), "model") != components.end());
+}
 
 std::vector<ConfigRule> rules() {
   return {

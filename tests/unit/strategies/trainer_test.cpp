@@ -31,6 +31,8 @@ TEST_CASE("every trainer of the published runs is bundled, and each file names i
                          "megatron-deepspeed",
                          "mlperf-megatron",
                          "torchtitan",
+                         "torchtitan-eager",
+                         "torchtitan-eager-2024",
                          "torchtune",
                          "meshplan",
                          "meshplan-gpu",

@@ -166,6 +166,10 @@ TEST_CASE("generations of a trainer by words of the source and its year", "[publ
   CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2024"}}) == "torchtitan-2024");
   CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan");
   CHECK(trainer({{"trainer", "torchtitan"}}) == "torchtitan");
+  CHECK(trainer({{"framework", "torchtitan, eager"}, {"trainer", ""}, {"year", "2024"}}) ==
+        "torchtitan-eager-2024");
+  CHECK(trainer({{"framework", "torchtitan, eager"}, {"trainer", "torchtitan"}}) ==
+        "torchtitan-eager");
   CHECK(trainer({{"framework", "Megatron-Core MoE"}, {"year", "2025"}}) == "megatron-core");
   // The same where the trainer's column is empty or unknown to us.
   CHECK(trainer({{"trainer", ""}, {"framework", "torchtitan"}, {"year", "2024"}}) ==
