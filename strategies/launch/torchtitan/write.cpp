@@ -11,6 +11,9 @@ namespace meshplan::launch {
 namespace torchtitan {
 namespace {
 
+/// Plans of other trainers are compiled, too.
+bool compiled(const Job& job) { return job.trainer.id.rfind("torchtitan-eager", 0) != 0; }
+
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 std::string quoted(const std::string& text) { return '"' + text + '"'; }
@@ -135,11 +138,11 @@ std::string toml_file(const Job& job, const Flavor& flavor, const Pairs& paralle
   if (p.recompute == Recompute::selective)
     recompute.emplace_back("selective_ac_option", quoted("op"));
   out += section("activation_checkpoint", recompute);
-  out += section("compile", {{"enable", job.trainer.host == HostClass::compiled ? "true" : "false"},
+  out += section("compile", {{"enable", compiled(job) ? "true" : "false"},
                              {"components", "[\"model\", \"loss\"]"}});
   if (fp8)
     out += section("quantize.linear.float8",
-                   {{"recipe_name", quoted("rowwise")}, {"filter_fqns", "[\"output\"]"}});
+                   {{"recipe_name", quoted("tensorwise")}, {"filter_fqns", "[\"output\"]"}});
   return out;
 }
 
@@ -165,20 +168,24 @@ std::string recipe_file(const Job& job, const Flavor& flavor, const Pairs& paral
       "    config.hf_assets_path = \"./assets/hf/{2}\"\n",
       flavor.module, flavor.base, flavor.assets);
   Pairs registry = {{"flavor", quoted(flavor.flavor)}, {"attn_backend", quoted("flex")}};
-  if (fp8)
+  if (fp8) {
     registry.emplace_back("converters",
-                          "[Float8LinearConverter.Config(recipe_name=\"rowwise\", "
-                          "filter_fqns=[\"lm_head\"], model_compile_enabled=True)]");
+                          fmt::format("[Float8LinearConverter.Config(recipe_name=\"rowwise\", "
+                                      "filter_fqns=[\"lm_head\"], model_compile_enabled={})]",
+                                      compiled(job) ? "True" : "False"));
+    out +=
+        "    # torchtitan has no scales by tensor here, which is what is priced; by row is "
+        "slower\n";
+  }
   out += "    config.model_spec = " + call("model_registry", registry) + '\n';
   out += "    config.parallelism = " + call("ParallelismConfig", parallel) + '\n';
   out += "    config.training = " + call("TrainingConfig", training(job, version)) + '\n';
   out += recompute == nullptr
              ? "    config.activation_checkpoint = None\n"
              : fmt::format("    config.activation_checkpoint = {}.Config()\n", recompute);
-  const bool compiled = job.trainer.host == HostClass::compiled;
-  out +=
-      fmt::format("    config.compile = CompileConfig(enable={}, components=[{}])\n",
-                  compiled ? "True" : "False", job.model.moe ? "\"loss\"" : "\"model\", \"loss\"");
+  out += fmt::format(
+      "    config.compile = CompileConfig(enable={}, components=[\"model\", \"loss\"])\n",
+      compiled(job) ? "True" : "False");
   return out + "    return config\n";
 }
 

@@ -50,5 +50,5 @@ def plan() -> Trainer.Config:
         disable_cuda_graphs=True,
     )
     config.activation_checkpoint = FullAC.Config()
-    config.compile = CompileConfig(enable=True, components=["loss"])
+    config.compile = CompileConfig(enable=True, components=["model", "loss"])
     return config
