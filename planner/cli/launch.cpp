@@ -33,7 +33,7 @@ Result<Answer> make(const Question& q) {
                launch::find_trainer_files(q.trainer.empty() ? file.trainer.id : q.trainer));
   MESHPLAN_TRY(out.version, launch::version_of(*out.trainer, q.version));
   const std::string rank_order = file.trainer.rank_order;
-  if (file.trainer.id != out.trainer->plans) {
+  if (file.trainer.id != out.trainer->plans && file.trainer.launched_as != out.trainer->plans) {
     MESHPLAN_TRY(file.trainer, find_trainer(out.trainer->plans));
   }
   launch::Job job;

@@ -87,6 +87,14 @@ void set_machine(Config& config, int64_t nodes, int64_t gpus_per_node, const Giv
   job.trainer = given.trainer;
 }
 
+Status take_trainer(Config& config, const char* id, const std::string& key, const char* why) {
+  std::string rank_order = config.job.trainer.rank_order;
+  MESHPLAN_TRY(config.job.trainer, find_trainer(id));
+  config.job.trainer.rank_order = std::move(rank_order);
+  config.notes.push_back(fmt::format("{}: {}; trainer {}", config.settings.where(key), why, id));
+  return Done{};
+}
+
 void set_data_parallel(Config& config, int64_t copies) {
   Plan& plan = config.job.plan;
   const int64_t others = int64_t{plan.tp} * plan.cp * plan.pp;

@@ -22,6 +22,10 @@ void set_global_batch(Config& config, int64_t stated, const Given& given);
 /// Nodes and GPUs: the user's, else the file's (0: it has none).
 void set_machine(Config& config, int64_t nodes, int64_t gpus_per_node, const Given& given);
 
+/// The file sets (or leaves) this key so that it runs as another entry of the known trainers does:
+/// the plan is that one's, and a note says why.
+Status take_trainer(Config& config, const char* id, const std::string& key, const char* why);
+
 /// dp_shard and dp_replicate from what the other degrees leave of the GPUs. `copies`: HSDP.
 void set_data_parallel(Config& config, int64_t copies);
 

@@ -25,7 +25,7 @@ Result<const TrainerFiles*> find_trainer_files(const std::string& name) {
   }
   if (const auto trainer = find_trainer(name); trainer.ok())
     for (const TrainerFiles* each : trainer_files())
-      if (trainer->id == each->plans) return each;
+      if (trainer->id == each->plans || trainer->launched_as == each->plans) return each;
   return Diagnostic{
       ErrorKind::usage,    "no launch files are known for this trainer", "--trainer", name, {},
       suggest(name, names)};

@@ -236,6 +236,7 @@ Result<Trainer> read_trainer(const std::string& path) {
   }
   t.id = file.text("id");
   t.name = file.text("name");
+  t.launched_as = file.text("launched_as", "");
   t.aliases = file.texts("aliases");
   t.source = fmt::format("{}", fmt::join(file.texts("source"), "; "));
   if (t.source.empty()) file.problem("source", "a trainer needs at least one source");

@@ -42,6 +42,7 @@ enum class LayerSplit { equal, by_cost, with_ends };
 struct Trainer {
   std::string id;  ///< a file that begins `like: <id>` states what differs from that one
   std::string name;
+  std::string launched_as;  ///< its launch files are those of this one, with other settings; or ""
   std::vector<std::string> aliases;
   std::string source;                ///< where the mechanisms are described, joined by "; "
   std::vector<std::string> assumed;  ///< "key: why", for what no source states

@@ -30,19 +30,28 @@ while read -r id trainer model cluster flags; do
   done
 done < <(grep -v '^#' "$root/tests/trainers/plans.txt")
 run 0 simulate "$work/back.yaml"
-# torchtitan does not compile unless told to, and is another trainer then.
+# torchtitan does not compile unless told to, Megatron-LM overlaps nothing: other trainers then.
 machine=(--cluster 2x8xH100 --global-batch 64)
 sed 's/enable=True/enable=False/' "$work/tt-8b-0.4/meshplan_recipe.py" >"$work/eager.py"
-sed '/^\[compile\]/,$d' "$work/tt-8b-0.2/meshplan.toml" >"$work/eager.toml"
+sed '/^\[compile\]/,$s/= true/= false/' "$work/tt-8b-0.2/meshplan.toml" >"$work/eager.toml"
 for file in eager.py eager.toml tt-8b-0.4/meshplan_recipe.py; do
   release=0.4
   [ "$file" != eager.toml ] || release=0.2
   run 0 import --trainer torchtitan --trainer-version $release "$work/$file" "${machine[@]}" -o "$work/back.yaml"
   trainer=torchtitan-eager
   [ "${file%%.*}" = eager ] || trainer=torchtitan
+  [ "$(grep -c "not compiled" "$work/err")" = "$([ $trainer = torchtitan ]; echo $?)" ] || problem "$file: is it compiled?"
   grep -q "^trainer: \"$trainer\"\$" "$work/back.yaml" || problem "$file: not $trainer's plan"
+  run 0 launch --trainer-version $release "$work/back.yaml" -o "$work/again" --force
+  cmp -s "$work/$file" "$work/again/$(config_file torchtitan $release)" || problem "$file is written otherwise"
 done
-grep -q "not compiled" "$work/err" && problem "a compiled model is called not compiled"
+sed 's/--overlap-grad-reduce --overlap-param-gather//' "$work/ml-8b-0.20/flags.sh" >"$work/plain.sh"
+run 0 import --trainer megatron-lm "$work/plain.sh" --cluster 2x8xH100 -o "$work/back.yaml"
+grep -q '^trainer: "megatron-lm-defaults"$' "$work/back.yaml" || problem "overlap that no flag asks for"
+err_has "not beside it"
+run 0 launch "$work/back.yaml" -o "$work/plain"
+out_lacks "not said"
+grep -q overlap-grad-reduce "$work/plain/flags.sh" && problem "overlap that no plan asks for"
 graph=$root/tests/trainers/graph.yaml
 # shellcheck disable=SC2046
 run 0 launch pbg "$graph" $(graph_plan) -o "$work/pbg"

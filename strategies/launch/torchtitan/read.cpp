@@ -115,16 +115,6 @@ void read_recompute(Config& config, Version version) {
   }
 }
 
-/// A file is read as one of the compiled trainer. Where it does not compile the model, which is the
-/// default, the trainer is another one.
-Status read_compile(Config& config) {
-  if (compiles_model(config.settings)) return Done{};
-  MESHPLAN_TRY(config.job.trainer, find_trainer("torchtitan-eager"));
-  config.notes.push_back(fmt::format("{}: the model is not compiled; trainer torchtitan-eager",
-                                     config.settings.where("compile.enable")));
-  return Done{};
-}
-
 }  // namespace
 
 Result<Config> read(const std::string& text, const std::string& name, const Given& given,
@@ -172,7 +162,10 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
               : s.text("training.mixed_precision_param", "bfloat16") == "float32" ? DType::fp32
                                                                                   : DType::bf16;
   p.gradient = DType::fp32;
-  MESHPLAN_CHECK(read_compile(config));
+  if (!compiles_model(s)) {
+    MESHPLAN_CHECK(
+        take_trainer(config, "torchtitan-eager", "compile.enable", "the model is not compiled"));
+  }
   return config;
 }
 

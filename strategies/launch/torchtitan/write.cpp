@@ -11,9 +11,6 @@ namespace meshplan::launch {
 namespace torchtitan {
 namespace {
 
-/// Plans of other trainers are compiled, too.
-bool compiled(const Job& job) { return job.trainer.id.rfind("torchtitan-eager", 0) != 0; }
-
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 std::string quoted(const std::string& text) { return '"' + text + '"'; }
@@ -138,7 +135,7 @@ std::string toml_file(const Job& job, const Flavor& flavor, const Pairs& paralle
   if (p.recompute == Recompute::selective)
     recompute.emplace_back("selective_ac_option", quoted("op"));
   out += section("activation_checkpoint", recompute);
-  out += section("compile", {{"enable", compiled(job) ? "true" : "false"},
+  out += section("compile", {{"enable", job.trainer.compiled ? "true" : "false"},
                              {"components", "[\"model\", \"loss\"]"}});
   if (fp8)
     out += section("quantize.linear.float8",
@@ -172,7 +169,7 @@ std::string recipe_file(const Job& job, const Flavor& flavor, const Pairs& paral
     registry.emplace_back("converters",
                           fmt::format("[Float8LinearConverter.Config(recipe_name=\"rowwise\", "
                                       "filter_fqns=[\"lm_head\"], model_compile_enabled={})]",
-                                      compiled(job) ? "True" : "False"));
+                                      job.trainer.compiled ? "True" : "False"));
     out +=
         "    # torchtitan has no scales by tensor here, which is what is priced; by row is "
         "slower\n";
@@ -185,7 +182,7 @@ std::string recipe_file(const Job& job, const Flavor& flavor, const Pairs& paral
              : fmt::format("    config.activation_checkpoint = {}.Config()\n", recompute);
   out += fmt::format(
       "    config.compile = CompileConfig(enable={}, components=[\"model\", \"loss\"])\n",
-      compiled(job) ? "True" : "False");
+      job.trainer.compiled ? "True" : "False");
   return out + "    return config\n";
 }
 
