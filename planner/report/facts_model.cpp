@@ -176,6 +176,8 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.add("gradient bucket", "bucket_bytes", t.bucket_bytes,
         t.bucket_bytes > 0 ? gib(t.bucket_bytes) : "one layer");
   s.word("host", "host_class", id_of(t.host));
+  s.flag("attention in a CUDA graph", "attention_graphed",
+         (t.graphed_modules & bit(Module::core_attention)) != 0);
   s.flag("router in a CUDA graph", "router_graphed",
          (t.graphed_modules & bit(Module::router)) != 0);
   s.whole("host waits a step", "sync_points_per_step", t.sync_points_per_step);
@@ -248,6 +250,7 @@ Sheet facts_of(const Model& m) {
 Sheet facts_of(const Trainer& t) {
   Sheet s{"trainer", t.id, t.name, t.aliases, {}, t.source, t.assumed};
   s.word("rank order, innermost first", "rank_order", t.rank_order);
+  if (!t.launched_as.empty()) s.word("launch files of", "launched_as", t.launched_as);
   std::vector<std::string> formats;
   for (const DType type : t.compute) formats.emplace_back(meshplan::name_of(type));
   list(s, "products in", "compute_formats", formats);

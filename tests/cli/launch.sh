@@ -38,9 +38,9 @@ for file in eager.py eager.toml tt-8b-0.4/meshplan_recipe.py; do
   release=0.4
   [ "$file" != eager.toml ] || release=0.2
   run 0 import --trainer torchtitan --trainer-version $release "$work/$file" "${machine[@]}" -o "$work/back.yaml"
-  trainer=torchtitan-eager
-  [ "${file%%.*}" = eager ] || trainer=torchtitan
-  [ "$(grep -c "not compiled" "$work/err")" = "$([ $trainer = torchtitan ]; echo $?)" ] || problem "$file: is it compiled?"
+  trainer=torchtitan said=0
+  [ "${file%%.*}" != eager ] || trainer=torchtitan-eager said=1
+  [ "$(grep -c "not compiled" "$work/err")" = $said ] || problem "$file: is it compiled?"
   grep -q "^trainer: \"$trainer\"\$" "$work/back.yaml" || problem "$file: not $trainer's plan"
   run 0 launch --trainer-version $release "$work/back.yaml" -o "$work/again" --force
   cmp -s "$work/$file" "$work/again/$(config_file torchtitan $release)" || problem "$file is written otherwise"
