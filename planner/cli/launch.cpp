@@ -10,6 +10,7 @@
 #include "planner/planfile/planfile.hpp"
 #include "planner/report/format.hpp"
 #include "strategies/launch/launch.hpp"
+#include "strategies/trainer/settings.hpp"
 
 namespace meshplan::cli {
 namespace {
@@ -34,7 +35,9 @@ Result<Answer> make(const Question& q) {
   MESHPLAN_TRY(out.version, launch::version_of(*out.trainer, q.version));
   const std::string rank_order = file.trainer.rank_order;
   if (file.trainer.id != out.trainer->plans && file.trainer.launched_as != out.trainer->plans) {
+    const std::vector<TrainerSetting> settings = std::move(file.trainer.settings);
     MESHPLAN_TRY(file.trainer, find_trainer(out.trainer->plans));
+    for (const TrainerSetting& each : settings) MESHPLAN_CHECK(set(file.trainer, each));
   }
   launch::Job job;
   job.model = file.model;
@@ -58,8 +61,10 @@ Result<Answer> make(const Question& q) {
   asked.trainer.rank_order = rank_order;
   MESHPLAN_TRY(const StepEstimate before, estimate_step(asked.model, asked.plan, asked.batch,
                                                         asked.trainer, asked.cluster, options));
+  Trainer written = out.written.trainer;
+  written.rank_order = file.trainer.rank_order;
   MESHPLAN_TRY(const StepEstimate after, estimate_step(file.model, out.written.plan, file.batch,
-                                                       file.trainer, file.cluster, options));
+                                                       written, file.cluster, options));
   out.step_s = before.step_s;
   out.written_step_s = after.step_s;
   return out;

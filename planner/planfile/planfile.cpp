@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "planner/planfile/fields.hpp"
+#include "strategies/trainer/settings.hpp"
 #include "topologies/base/files.hpp"
 #include "topologies/base/nearest.hpp"
 #include "topologies/base/reader.hpp"
@@ -145,6 +146,31 @@ Result<T> read_part(MapReader map) {
   return value;
 }
 
+/// What the plan sets of its trainer; `section` for errors with their lines.
+Status read_trainer_settings(MapReader section, const std::string& text, Trainer& trainer) {
+  Trainer checked = trainer;
+  MESHPLAN_CHECK(read_facts(section, checked));
+  MESHPLAN_CHECK(section.finish());
+  for (const auto& part : YAML::Load(text)["trainer_settings"])
+    for (const auto& fact : part.second) {
+      YAML::Emitter value;
+      value << YAML::Flow << fact.second;
+      MESHPLAN_CHECK(set(
+          trainer, {part.first.as<std::string>(), fact.first.as<std::string>(), value.c_str()}));
+    }
+  return Done{};
+}
+
+std::string settings_part(const Trainer& trainer) {
+  std::string out, section;
+  for (const auto& each : trainer.settings) {
+    if (out.empty()) out = "trainer_settings:\n";
+    if (each.section != section) out += fmt::format("  {}:\n", section = each.section);
+    out += fmt::format("    {}: {}\n", each.key, each.value);
+  }
+  return out;
+}
+
 /// The cluster's own reader takes text: the mapping is written out again.
 Result<Cluster> read_cluster_part(const std::string& text, const std::string& name) {
   const YAML::Node node = YAML::Load(text)["cluster"];
@@ -198,12 +224,14 @@ Result<PlanFile> parse(const std::string& text, const std::string& name) {
   file.ignore("cluster");
   MapReader strategy = file.map("strategy");
   MapReader model = file.map("model");
+  MapReader settings = file.map("trainer_settings");
   MESHPLAN_CHECK(file.finish());
   MESHPLAN_TRY(out.plan, read_part<Plan>(std::move(strategy)));
   MESHPLAN_TRY(out.model, read_part<Model>(std::move(model)));
   MESHPLAN_TRY(out.cluster, read_cluster_part(text, name));
   MESHPLAN_TRY(out.trainer, find_trainer(trainer));
   out.trainer.rank_order = rank_order;
+  MESHPLAN_CHECK(read_trainer_settings(std::move(settings), text, out.trainer));
   return out;
 }
 
@@ -218,8 +246,8 @@ std::string to_yaml(const PlanFile& file) {
   head.field("global_batch_sequences", copy.batch.global_sequences);
   visit(strategy, copy.plan);
   visit(model, copy.model);
-  return head.text + "strategy:\n" + strategy.text + "model:\n" + model.text + "cluster:\n" +
-         indented(meshplan::to_yaml(file.cluster));
+  return head.text + settings_part(file.trainer) + "strategy:\n" + strategy.text + "model:\n" +
+         model.text + "cluster:\n" + indented(meshplan::to_yaml(file.cluster));
 }
 
 }  // namespace meshplan::planfile

@@ -4,7 +4,8 @@
 // meshplan.plan-file/1.
 //
 // GPU and trainer stand in it by their id in the catalogue; the model's shape and the cluster's
-// nodes, links and tiers in full.
+// nodes, links and tiers in full. trainer_settings, which may be absent, holds what the plan sets
+// otherwise than the trainer's file, in the sections of that file.
 #pragma once
 #include <string>
 
@@ -20,7 +21,7 @@ constexpr const char* kSchema = "meshplan.plan-file/1";
 struct PlanFile {
   Model model;
   Cluster cluster;
-  Trainer trainer;  ///< with the file's rank order
+  Trainer trainer;  ///< with the file's rank order and settings
   Plan plan;
   Batch batch;
 };

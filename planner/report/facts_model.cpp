@@ -6,6 +6,7 @@
 #include "planner/report/facts.hpp"
 #include "planner/report/format.hpp"
 #include "strategies/program/op.hpp"
+#include "strategies/trainer/settings.hpp"
 
 namespace meshplan::report {
 namespace {
@@ -251,6 +252,9 @@ Sheet facts_of(const Trainer& t) {
   Sheet s{"trainer", t.id, t.name, t.aliases, {}, t.source, t.assumed};
   s.word("rank order, innermost first", "rank_order", t.rank_order);
   if (!t.launched_as.empty()) s.word("launch files of", "launched_as", t.launched_as);
+  std::vector<std::string> settings;
+  for (const TrainerSetting& each : t.settings) settings.push_back(to_text(each));
+  if (!settings.empty()) list(s, "set by the plan", "settings", settings);
   std::vector<std::string> formats;
   for (const DType type : t.compute) formats.emplace_back(meshplan::name_of(type));
   list(s, "products in", "compute_formats", formats);

@@ -8,6 +8,7 @@
 #include "costmodel/step/constants.hpp"
 #include "planner/report/facts.hpp"
 #include "planner/report/format.hpp"
+#include "strategies/trainer/settings.hpp"
 
 namespace meshplan::report {
 
@@ -24,6 +25,8 @@ std::string to_text(const Question& q) {
   out += fmt::format("{} of {} tokens a step ({} tokens), trainer {}, {}\n",
                      plural(q.batch.global_sequences, "sequence"), grouped(q.batch.sequence),
                      count(tokens), q.trainer.id, name_of(q.compute));
+  if (!q.trainer.settings.empty())
+    out += "trainer set to: " + wrapped(settings_text(q.trainer), 16) + '\n';
   if (!q.defaults.empty())
     out += "not stated: " + wrapped(fmt::format("{}", fmt::join(q.defaults, "; ")), 12) + '\n';
   return out;

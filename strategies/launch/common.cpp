@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "strategies/program/lower.hpp"
+#include "strategies/trainer/settings.hpp"
 
 namespace meshplan::launch {
 namespace {
@@ -92,6 +93,28 @@ Status take_trainer(Config& config, const char* id, const std::string& key, cons
   MESHPLAN_TRY(config.job.trainer, find_trainer(id));
   config.job.trainer.rank_order = std::move(rank_order);
   config.notes.push_back(fmt::format("{}: {}; trainer {}", config.settings.where(key), why, id));
+  return Done{};
+}
+
+Status take_setting(Config& config, const std::string& key, const TrainerSetting& setting) {
+  Trainer& trainer = config.job.trainer;
+  const auto before = trainer.settings;
+  MESHPLAN_CHECK(set(trainer, setting));
+  if (trainer.settings != before)
+    config.notes.push_back(fmt::format("{}{}; {}", config.settings.where(key),
+                                       config.settings.has(key) ? "" : " is not set",
+                                       to_text(setting)));
+  return Done{};
+}
+
+Status take_switches(Config& config, const std::vector<Switch>& switches, bool absent_is_off) {
+  for (const Switch& each : switches) {
+    if (each.matters != nullptr && !each.matters(config.job)) continue;
+    if (!absent_is_off && !config.settings.has(each.name)) continue;
+    const bool said = config.settings.boolean(each.name, false);
+    MESHPLAN_CHECK(
+        take_setting(config, each.name, {each.section, each.fact, truth(said == each.on)}));
+  }
   return Done{};
 }
 

@@ -26,6 +26,26 @@ void set_machine(Config& config, int64_t nodes, int64_t gpus_per_node, const Giv
 /// the plan is that one's, and a note says why.
 Status take_trainer(Config& config, const char* id, const std::string& key, const char* why);
 
+/// The file sets (or leaves) this key so that a fact of the trainer is another than in recipes: it
+/// is set, and a note says so. Nothing happens where it is so anyway.
+Status take_setting(Config& config, const std::string& key, const TrainerSetting& setting);
+
+/// A key of a trainer's file that turns a fact of the trainer on or off.
+struct Switch {
+  const char* name;  ///< of the key
+  const char* section;
+  const char* fact;                 ///< as in the trainer's file
+  bool Trainer::*member;            ///< the same fact
+  bool on;                          ///< what the key's truth makes of it
+  bool (*matters)(const Job& job);  ///< null: in every plan
+};
+/// Takes what the file says of those that matter. Where it says nothing: of a flag, that it is off
+/// (absent_is_off); of others, nothing.
+Status take_switches(Config& config, const std::vector<Switch>& switches, bool absent_is_off);
+
+/// "true" or "false": a truth as a value of TrainerSetting.
+inline const char* truth(bool value) { return value ? "true" : "false"; }
+
 /// dp_shard and dp_replicate from what the other degrees leave of the GPUs. `copies`: HSDP.
 void set_data_parallel(Config& config, int64_t copies);
 

@@ -80,7 +80,13 @@ Status write_and_read(const TrainerFiles& trainer, const Job& job, Version versi
                       .value = job.model.id,
                       .hint = fmt::format("{}", fmt::join(checked.config.notes, "; "))};
   out.plan = canonical(job.model, checked.config.job.plan);
+  out.trainer = checked.config.job.trainer;
   out.losses = differences(job.model, job.plan, out.plan);
+  const auto& said = out.trainer.settings;
+  for (const TrainerSetting& each : job.trainer.settings)
+    if (std::find(said.begin(), said.end(), each) == said.end())
+      out.losses.push_back({fmt::format("trainer_settings {}.{}", each.section, each.key),
+                            each.value, "", "its file has no word for it in this plan"});
   for (Loss& loss : out.losses)
     for (const auto& [knob, why] : trainer.limits)
       if (loss.knob == knob) loss.why = why;
@@ -142,6 +148,7 @@ Result<Written> write(const TrainerFiles& trainer, const Job& job, Version versi
     return *std::move(refused);
   Written out;
   out.plan = canonical(job.model, job.plan);
+  out.trainer = job.trainer;
   if (trainer.write != nullptr) {
     MESHPLAN_CHECK(write_and_read(trainer, job, version, plans, out));
   }

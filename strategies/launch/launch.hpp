@@ -19,6 +19,7 @@ struct Loss {
 struct Written {
   std::vector<LaunchFile> files;  ///< without the plan file, which is the command's
   Plan plan;                      ///< what the trainer will run, read back from the file
+  Trainer trainer;                ///< and how
   std::vector<Loss> losses;
 };
 

@@ -70,6 +70,7 @@ std::string to_text(const Plan& plan) {
     text += fmt::format(" {}", name_of(plan.schedule));
     if (plan.schedule_group > 0) text += fmt::format(" (N={})", plan.schedule_group);
   }
+  if (plan.optimizer_offload) text += " offload";
   return text;
 }
 

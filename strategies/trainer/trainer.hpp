@@ -39,6 +39,12 @@ enum class TpOverlap { none, bulk, ring };
 /// equal numbers, as modules of the same weight.
 enum class LayerSplit { equal, by_cost, with_ends };
 
+/// A fact of a trainer's file that a plan sets otherwise: "overlap", "grad_reduce", "false".
+struct TrainerSetting {
+  std::string section, key, value;  ///< value as in YAML
+  bool operator==(const TrainerSetting&) const = default;
+};
+
 struct Trainer {
   std::string id;  ///< a file that begins `like: <id>` states what differs from that one
   std::string name;
@@ -47,6 +53,7 @@ struct Trainer {
   std::string source;                ///< where the mechanisms are described, joined by "; "
   std::vector<std::string> assumed;  ///< "key: why", for what no source states
   std::string rank_order = "tp-cp-ep-dp-pp";  ///< innermost first
+  std::vector<TrainerSetting> settings;       ///< by section and key; see settings.hpp
 
   // Kernels.
   AttentionKernel attention = AttentionKernel::flash;
@@ -209,6 +216,8 @@ struct Trainer {
                                                    ///< first layers of each virtual stage (full:
                                                    ///< --recompute-method block of Megatron-LM)
   std::vector<std::string> rules;  ///< ids of the rules it imposes, see strategies/rules
+
+  bool operator==(const Trainer&) const = default;
 };
 
 /// Modules that trainers recompute together, by the name that trainer files use: core-attention,

@@ -30,7 +30,7 @@ while read -r id trainer model cluster flags; do
   done
 done < <(grep -v '^#' "$root/tests/trainers/plans.txt")
 run 0 simulate "$work/back.yaml"
-# torchtitan does not compile unless told to, Megatron-LM overlaps nothing: other trainers then.
+# torchtitan does not compile unless told to: another trainer then.
 machine=(--cluster 2x8xH100 --global-batch 64)
 sed 's/enable=True/enable=False/' "$work/tt-8b-0.4/meshplan_recipe.py" >"$work/eager.py"
 sed '/^\[compile\]/,$s/= true/= false/' "$work/tt-8b-0.2/meshplan.toml" >"$work/eager.toml"
@@ -45,13 +45,44 @@ for file in eager.py eager.toml tt-8b-0.4/meshplan_recipe.py; do
   run 0 launch --trainer-version $release "$work/back.yaml" -o "$work/again" --force
   cmp -s "$work/$file" "$work/again/$(config_file torchtitan $release)" || problem "$file is written otherwise"
 done
-sed 's/--overlap-grad-reduce --overlap-param-gather//' "$work/ml-8b-0.20/flags.sh" >"$work/plain.sh"
-run 0 import --trainer megatron-lm "$work/plain.sh" --cluster 2x8xH100 -o "$work/back.yaml"
-grep -q '^trainer: "megatron-lm-defaults"$' "$work/back.yaml" || problem "overlap that no flag asks for"
-err_has "not beside it"
-run 0 launch "$work/back.yaml" -o "$work/plain"
-out_lacks "not said"
-grep -q overlap-grad-reduce "$work/plain/flags.sh" && problem "overlap that no plan asks for"
+# What a file turns on or off stands in the plan, and in the file that the plan gives.
+settings_of() {
+  sed -n '/^trainer_settings:/,/^strategy:/p' "$1" |
+    awk '/^  [a-z]/ { section = substr($1, 1, length($1) - 1) }
+         /^    / { sub(/^ +/, ""); printf "%s%s.%s", comma, section, $0; comma = ", " }'
+}
+words_of() { tr -s ', \n' '\n' <"$1" | sort; }
+while IFS='|' read -r base release edit expected; do
+  plan_line "$base"
+  file=$(config_file "$trainer" "$release")
+  # shellcheck disable=SC2046
+  told=(--model "$model" --cluster "$cluster" $(beside $flags))
+  mkdir -p "$work/edited"
+  sed "$edit" "$work/$base-$release/$file" >"$work/edited/$file"
+  run 0 import --trainer "$trainer" --trainer-version "$release" "$work/edited/$file" "${told[@]}" \
+    -o "$work/back.yaml"
+  found=$(settings_of "$work/back.yaml")
+  [ "$found" = "$expected" ] || problem "$edit gives '$found', not '$expected'"
+  err_has "${expected%%,*}"
+  run 0 simulate "$work/back.yaml"
+  out_has "trainer set to: ${expected%%,*}"
+  run 0 launch --trainer-version "$release" "$work/back.yaml" -o "$work/again" --force
+  out_lacks "not said"
+  cmp -s <(words_of "$work/edited/$file") <(words_of "$work/again/$file") ||
+    problem "$edit is written otherwise: $(diff <(words_of "$work/edited/$file") <(words_of "$work/again/$file") | tr '\n' ' ')"
+done < <(grep -v '^#' "$root/tests/trainers/mechanisms.txt")
+# A recipe with a comm_overlap sets anew what ddp says.
+sed 's/ddp.overlap_grad_reduce=true/ddp.overlap_grad_reduce=false/' "$work/mb-70b-0.7/overrides.sh" >"$work/ddp.sh"
+run 0 import --trainer megatron-bridge "$work/ddp.sh" --cluster 64x8xH100 -o "$work/back.yaml"
+[ -z "$(settings_of "$work/back.yaml")" ] || problem "ddp prevails over comm_overlap"
+err_has "comm_overlap sets it anew"
+# A setting that the trainer's file has no word for is named, with its price.
+sed 's/^strategy:/trainer_settings: {overlap: {bucket_bytes: 1e6}}\n&/' "$work/nt-8b.yaml" >"$work/odd.yaml"
+run 0 launch "$work/odd.yaml" -o "$work/again" --force
+out_has "not said    trainer_settings overlap.bucket_bytes: 1e6 in the plan"
+sed 's/^strategy:/trainer_settings: {overlap: {grad_redduce: false}}\n&/' "$work/nt-8b.yaml" >"$work/odd.yaml"
+run 4 simulate "$work/odd.yaml"
+err_has "did you mean 'grad_reduce'"
 graph=$root/tests/trainers/graph.yaml
 # shellcheck disable=SC2046
 run 0 launch pbg "$graph" $(graph_plan) -o "$work/pbg"

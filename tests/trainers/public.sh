@@ -27,10 +27,7 @@ import json, sys
 before, after = (json.loads(text) for text in sys.argv[1:])
 best = after["plans"][0]
 for word, plan in (("as it is", before), ("best", best)):
-    s = plan["strategy"]
-    print(f"  {word:9}{plan['step_time_s']:8.2f} s  {'fits' if plan['fits'] else 'does not fit':13}"
-          f"tp{s['tp']} pp{s['pp']} vpp{s['vpp']} cp{s['cp']} ep{s['ep']} dp{s['dp_shard'] * s['dp_replicate']} "
-          f"zero{s['zero']} micro-batch {s['micro_batch']} recompute {s['recompute']}")
+    print(f"  {word:9}{plan['step_time_s']:8.2f} s  {'fits' if plan['fits'] else 'does not fit':13}{plan['plan']}")
 if before["fits"]:
     print(f"  {'saved':9}{100 * (1 - best['step_time_s'] / before['step_time_s']):8.1f} %")
 PYTHON

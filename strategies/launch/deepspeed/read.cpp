@@ -65,6 +65,11 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   if (one == 0) one = steps > 0 && all > 0 ? all / (steps * dp) : all > 0 ? all / dp : 1;
   p.micro_batch = static_cast<int>(one);
   set_global_batch(config, all > 0 ? all : steps > 0 ? one * steps * dp : 0, given);
+  // runtime/zero/config.py, overlap_comm_valid: without a word it is on at stage 3 only.
+  const char* overlap = "zero_optimization.overlap_comm";
+  if (p.dp() > 1)
+    MESHPLAN_CHECK(take_setting(
+        config, overlap, {"overlap", "grad_reduce", truth(s.boolean(overlap, p.zero == 3))}));
   p.recompute = given.recompute.value_or(Recompute::none);
   if (!given.recompute)
     config.notes.emplace_back("recompute is the script's, none is taken (--recompute says it)");

@@ -82,7 +82,8 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   }
   const Settings& s = config.settings;
   set_machine(config, 0, 0, given);
-  if (const Recipe* recipe = recipe_in(s); recipe != nullptr) {
+  const Recipe* recipe = recipe_in(s);
+  if (recipe != nullptr) {
     MESHPLAN_TRY(Model model, find_model(recipe->model));
     adopt_model(config, std::move(model), given);
   } else {
@@ -135,6 +136,10 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   p.micro_batch = static_cast<int>(s.integer("train.micro_batch_size", 1));
   set_sequence(config, s.integer("dataset.seq_length", s.integer("model.seq_length", 0)), given);
   set_global_batch(config, s.integer("train.global_batch_size", 0), given);
+  const bool own = std::any_of(s.all().begin(), s.all().end(), [](const Setting& each) {
+    return each.key.rfind("comm_overlap", 0) == 0;
+  });
+  MESHPLAN_CHECK(read_mechanisms(config, own || (recipe != nullptr && recipe->overlap)));
   return config;
 }
 

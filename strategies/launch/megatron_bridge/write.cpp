@@ -55,7 +55,7 @@ Result<std::string> write(const Job& job, Version) {
           ? "export CUDA_DEVICE_MAX_CONNECTIONS=1\n"
           : "",
       recipe->recipe);
-  const auto say = [&](const char* key, const auto& value) {
+  const auto say = [&](const std::string& key, const auto& value) {
     out += fmt::format("  {}={}\n", key, value);
   };
   say("model.tensor_model_parallel_size", p.tp);
@@ -105,8 +105,26 @@ Result<std::string> write(const Job& job, Version) {
   say(recipe->overlap ? "comm_overlap.tp_comm_overlap" : "model.tp_comm_overlap",
       flag(p.tp > 1 && p.sequence_parallel && t.tp_overlap != TpOverlap::none));
   if (recipe->overlap) say("comm_overlap.tp_comm_overlap_cfg", "null");
+  for (const TrainerSetting& set : t.settings) {
+    const std::string place = recipe->overlap ? "comm_overlap." : "model.";
+    for (const Switch& each : switches())
+      if (set.section == each.section && set.key == each.fact)
+        say(each.name, flag(t.*each.member == each.on));
+    if (recipe->overlap && p.zero >= 1 && set.section == "overlap" &&
+        (set.key == "grad_reduce" || set.key == "param_gather"))
+      say("comm_overlap.overlap_" + set.key, set.value);
+    if (set.section == "overlap" && set.key == "ep")
+      say(place + "overlap_moe_expert_parallel_comm", set.value);
+  }
+  if (t.dropout) {
+    say("model.attention_dropout", "0.1");
+    say("model.hidden_dropout", "0.1");
+  }
+  if (job.model.moe && !t.ep_sends_once) say("model.moe_token_dispatcher_type", "alltoall");
   say("mixed_precision", p.compute == DType::fp16  ? "fp16_mixed"
-                         : p.compute == DType::fp8 ? "bf16_with_fp8_delayed_scaling_mixed"
+                         : p.compute == DType::fp8 ? t.dynamic_scaling
+                                                         ? "bf16_with_fp8_current_scaling_mixed"
+                                                         : "bf16_with_fp8_delayed_scaling_mixed"
                          : p.compute == DType::fp4 ? "bf16_with_nvfp4_mixed"
                                                    : "bf16_mixed");
   say("dataset.seq_length", job.batch.sequence);

@@ -266,10 +266,7 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   const int64_t one_each = int64_t{p.micro_batch} * p.dp();
   set_global_batch(config, s.integer("--global-batch-size", one_each), given);
   if (s.boolean("--use-tp-pp-dp-mapping", false)) config.job.trainer.rank_order = "tp-cp-ep-pp-dp";
-  if (p.dp() > 1 && !s.boolean("--overlap-grad-reduce", false)) {
-    MESHPLAN_CHECK(take_trainer(config, "megatron-lm-defaults", "--overlap-grad-reduce",
-                                "gradients are reduced behind the backward pass, not beside it"));
-  }
+  MESHPLAN_CHECK(read_mechanisms(config));
   return config;
 }
 

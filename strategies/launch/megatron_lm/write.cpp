@@ -32,7 +32,16 @@ class Flags {
 
 bool any_bias(const Model& m) { return m.attention_bias || m.attention_output_bias || m.mlp_bias; }
 
-void say_model(const Model& m, const Batch& batch, Flags& f) {
+/// Flags of switches that stand otherwise than without the flag.
+void say_switches(const Job& job, const std::vector<Switch>& switches, Flags& f) {
+  for (const Switch& each : switches)
+    if (each.matters == nullptr || each.matters(job))
+      f.when(job.trainer.*each.member == each.on, each.name);
+}
+
+void say_model(const Job& job, Flags& f) {
+  const Model& m = job.model;
+  const Batch& batch = job.batch;
   f.group("model");
   f.add("--num-layers", m.layers);
   f.add("--hidden-size", m.hidden);
@@ -70,8 +79,9 @@ void say_model(const Model& m, const Batch& batch, Flags& f) {
   f.when(m.qk_norm, "--qk-layernorm");
   f.when(!m.tied_embeddings, "--untie-embeddings-and-output-weights");
   if (m.window > 0) f.add("--window-size", fmt::format("'{},0'", m.window));
-  f.add("--attention-dropout", "0.0");
-  f.add("--hidden-dropout", "0.0");
+  const char* dropout = job.trainer.dropout ? "0.1" : "0.0";
+  f.add("--attention-dropout", dropout);
+  f.add("--hidden-dropout", dropout);
   f.end();
   if (m.mla) {
     f.group("latent attention");
@@ -92,7 +102,8 @@ void say_model(const Model& m, const Batch& batch, Flags& f) {
   f.add("--moe-router-topk", moe.top_k);
   f.add("--moe-ffn-hidden-size", moe.expert_intermediate);
   if (moe.latent > 0) f.add("--moe-latent-size", moe.latent);
-  f.add("--moe-token-dispatcher-type", "alltoall");
+  f.add("--moe-token-dispatcher-type", job.trainer.ep_sends_once ? "flex" : "alltoall");
+  if (job.trainer.ep_sends_once) f.add("--moe-flex-dispatcher-backend", "deepep");
   f.add("--moe-grouped-gemm");
   if (dense) {
     std::vector<int> kinds;
@@ -138,7 +149,6 @@ Status say_stages(const Job& job, Flags& f) {
 
 void say_states(const Job& job, Flags& f) {
   const Plan& p = job.plan;
-  const Trainer& t = job.trainer;
   f.group("data parallelism");
   if (p.zero >= 2) {
     f.add("--use-megatron-fsdp");
@@ -151,8 +161,7 @@ void say_states(const Job& job, Flags& f) {
   f.when(p.zero >= 1, "--use-distributed-optimizer");
   if (p.zero >= 1 && p.dp_replicate > 1)
     f.add("--num-distributed-optimizer-instances", p.dp_replicate);
-  f.when(t.overlap_grad_reduce, "--overlap-grad-reduce");
-  f.when(t.overlap_param_gather && p.zero >= 1, "--overlap-param-gather");
+  say_switches(job, data_switches(), f);
   if (p.compute != DType::fp32)
     f.add(p.gradient == DType::bf16   ? "--grad-reduce-in-bf16"
           : p.gradient == DType::fp32 ? "--accumulate-allreduce-grads-in-fp32"
@@ -160,7 +169,13 @@ void say_states(const Job& job, Flags& f) {
   if (p.optimizer_offload) {
     f.add("--optimizer-cpu-offload");
     f.add("--overlap-cpu-optimizer-d2h-h2d");
-    f.add("--use-precision-aware-optimizer");
+  }
+  const char* moment = name_of(job.trainer.optimizer_moment);
+  const bool narrow = job.trainer.optimizer_moment != DType::fp32;
+  f.when(p.optimizer_offload || narrow, "--use-precision-aware-optimizer");
+  if (narrow) {
+    f.add("--exp-avg-dtype", moment);
+    f.add("--exp-avg-sq-dtype", moment);
   }
   f.end();
 }
@@ -207,7 +222,7 @@ Result<std::string> write(const Job& job, Version) {
                       .where = "model",
                       .value = job.model.id};
   Flags f;
-  say_model(job.model, job.batch, f);
+  say_model(job, f);
   f.group("parallelism");
   f.add("--tensor-model-parallel-size", p.tp);
   f.when(p.tp > 1 && p.sequence_parallel, "--sequence-parallel");
@@ -240,11 +255,13 @@ Result<std::string> write(const Job& job, Version) {
   }
   if (p.compute == DType::fp4) f.add("--fp4-format", "e2m1");
   f.add("--transformer-impl", "transformer_engine");
-  f.add("--attention-backend", "auto");
+  f.add("--attention-backend",
+        job.trainer.attention == AttentionKernel::materialised ? "unfused" : "auto");
   if (job.trainer.fused_cross_entropy) {
     f.add("--cross-entropy-loss-fusion");
     f.add("--cross-entropy-fusion-impl", "native");
   }
+  say_switches(job, kernel_switches(), f);
   f.end();
   f.group("a run without data; put --data-path and a tokenizer in their place");
   f.add("--mock-data");

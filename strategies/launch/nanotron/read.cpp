@@ -50,6 +50,10 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   p.ep = static_cast<int>(s.integer("parallelism.expert_parallel_size", 1));
   p.dp_shard = static_cast<int>(s.integer("parallelism.dp", 1));
   p.sequence_parallel = s.text("parallelism.tp_mode", "ALL_REDUCE") == "REDUCE_SCATTER";
+  const char* beside = "parallelism.tp_linear_async_communication";
+  if (p.sequence_parallel && p.tp > 1)
+    MESHPLAN_CHECK(take_setting(config, beside,
+                                {"overlap", "tp", s.boolean(beside, false) ? "bulk" : "none"}));
   p.schedule = s.text("parallelism.pp_engine", "1f1b") == "afab" ? ScheduleKind::gpipe
                                                                  : ScheduleKind::one_f_one_b;
   if (p.pp > 1 && config.knows("the model (--model)"))

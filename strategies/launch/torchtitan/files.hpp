@@ -29,6 +29,9 @@ std::vector<ConfigRule> rules();
 /// Is torch.compile on, and the model one of its components (all are where none is named)?
 bool compiles_model(const Settings& settings);
 
+/// The key of asynchronous tensor parallelism.
+const char* async_key(Version version);
+
 /// Is there one stage a rank under this schedule? Unknown names have none.
 enum class StageKind { single, looped, unknown };
 StageKind stages_of(const std::string& schedule);

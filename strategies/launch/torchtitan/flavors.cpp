@@ -30,6 +30,11 @@ const Flavor* flavor_named(const std::string& module, const std::string& flavor)
   return nullptr;
 }
 
+const char* async_key(Version version) {
+  return version < kRecipes ? "parallelism.enable_async_tensor_parallel"
+                            : "compile.enable_async_tensor_parallel";
+}
+
 StageKind stages_of(const std::string& schedule) {
   std::string name;
   for (const char c : schedule)

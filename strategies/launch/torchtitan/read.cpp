@@ -166,6 +166,10 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
     MESHPLAN_CHECK(
         take_trainer(config, "torchtitan-eager", "compile.enable", "the model is not compiled"));
   }
+  const char* beside = async_key(version);
+  if (p.tp > 1)
+    MESHPLAN_CHECK(take_setting(config, beside,
+                                {"overlap", "tp", s.boolean(beside, false) ? "ring" : "none"}));
   return config;
 }
 

@@ -72,8 +72,7 @@ void rounds(const Config& c, Report& r) {
 
 void async_tp(const Config& c, Report& r) {
   const Settings& s = c.settings;
-  const char* key = c.version < kRecipes ? "parallelism.enable_async_tensor_parallel"
-                                         : "compile.enable_async_tensor_parallel";
+  const char* key = async_key(c.version);
   if (!s.boolean(key, false)) return;
   if (!compiles_model(s))
     r.add(key, "asynchronous tensor parallelism is made by the compiler",

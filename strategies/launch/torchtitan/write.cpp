@@ -67,7 +67,9 @@ Result<Pairs> parallelism(const Job& job, Version version) {
   };
   if (!toml && p.tp > 1 && !p.sequence_parallel)
     out.emplace_back("enable_sequence_parallel", "False");
-  if (toml) out.emplace_back("enable_async_tensor_parallel", "false");
+  if (toml)
+    out.emplace_back("enable_async_tensor_parallel",
+                     job.trainer.tp_overlap == TpOverlap::none ? "false" : "true");
   if (toml && p.cp > 1)
     out.emplace_back("context_parallel_rotate_method",
                      quoted(p.cp_kind == ContextParallel::ring ? "alltoall" : "allgather"));
@@ -181,8 +183,9 @@ std::string recipe_file(const Job& job, const Flavor& flavor, const Pairs& paral
              ? "    config.activation_checkpoint = None\n"
              : fmt::format("    config.activation_checkpoint = {}.Config()\n", recompute);
   out += fmt::format(
-      "    config.compile = CompileConfig(enable={}, components=[\"model\", \"loss\"])\n",
-      job.trainer.compiled ? "True" : "False");
+      "    config.compile = CompileConfig(enable={}, components=[\"model\", \"loss\"]{})\n",
+      job.trainer.compiled ? "True" : "False",
+      job.trainer.tp_overlap == TpOverlap::none ? "" : ", enable_async_tensor_parallel=True");
   return out + "    return config\n";
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "planner/planfile/planfile.hpp"
 
+#include "strategies/trainer/settings.hpp"
 #include "tests/unit/catch.hpp"
 
 using namespace meshplan;
@@ -56,6 +57,21 @@ TEST_CASE("a plan file gives back what was written") {
     CHECK(back->plan.compute == DType::fp8);
     CHECK(back->batch.global_sequences == 64);
   }
+}
+
+TEST_CASE("settings of the trainer stand in a plan file, lists among them") {
+  PlanFile file = example("llama3-8b");
+  REQUIRE(set(file.trainer, {"overlap", "fsdp_prefetch_units", "2"}).ok());
+  REQUIRE(set(file.trainer, {"host", "graphed", "[attention, router]"}).ok());
+  const std::string text = to_yaml(file);
+  const auto back = parse(text, "plan.yaml");
+  REQUIRE(back.ok());
+  CHECK(back->trainer == file.trainer);
+  CHECK(to_yaml(*back) == text);
+  const auto broken =
+      parse(replaced(text, "graphed: [attention", "graphed: [atention"), "plan.yaml");
+  REQUIRE_FALSE(broken.ok());
+  CHECK(broken.error().where == "plan.yaml:8: trainer_settings.host.graphed");
 }
 
 TEST_CASE("a plan file is read strictly") {

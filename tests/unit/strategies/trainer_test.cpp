@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "strategies/trainer/trainer.hpp"
+#include "strategies/trainer/settings.hpp"
 
 #include <filesystem>
 #include <fstream>
@@ -108,4 +108,25 @@ TEST_CASE("a trainer file with a misspelt key, rule or schedule is refused with 
   CHECK(refused("plans:\n  rules: [even-layer]\n").hint == "did you mean 'even-layers'?");
   CHECK(refused("plans:\n  schedules: [1f2b]\n").hint == "did you mean '1f1b'?");
   CHECK(refused("formats:\n  gradient: fp33\n").kind == ErrorKind::input);
+}
+
+TEST_CASE("a plan's settings of its trainer: what changes is noted, by section and key") {
+  Trainer trainer = find_trainer("megatron-lm").value();
+  REQUIRE(trainer.overlap_grad_reduce);
+  REQUIRE(set(trainer, {"overlap", "grad_reduce", "true"}).ok());
+  CHECK(trainer.settings.empty());
+  REQUIRE(set(trainer, {"overlap", "tp", "ring"}).ok());
+  REQUIRE(set(trainer, {"overlap", "grad_reduce", "false"}).ok());
+  REQUIRE(set(trainer, {"kernels", "dropout", "true"}).ok());
+  REQUIRE(set(trainer, {"overlap", "tp", "bulk"}).ok());
+  CHECK_FALSE(trainer.overlap_grad_reduce);
+  CHECK(trainer.tp_overlap == TpOverlap::bulk);
+  CHECK(settings_text(trainer) ==
+        "kernels.dropout: true, overlap.grad_reduce: false, overlap.tp: bulk");
+  const Trainer before = trainer;
+  CHECK(set(trainer, {"overlap", "grad_redduce", "false"}).error().hint ==
+        "did you mean 'grad_reduce'?");
+  CHECK_FALSE(set(trainer, {"plans", "max_zero", "1"}).ok());
+  CHECK_FALSE(set(trainer, {"overlap", "tp", "most"}).ok());
+  CHECK(trainer == before);
 }
