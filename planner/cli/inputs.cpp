@@ -12,6 +12,7 @@
 #include "costmodel/cpu/gpu_measures.hpp"
 #include "planner/planfile/planfile.hpp"
 #include "planner/report/format.hpp"
+#include "strategies/trainer/settings.hpp"
 #include "topologies/base/nearest.hpp"
 
 namespace meshplan::cli {
@@ -142,6 +143,25 @@ Status read_machine(const InputFlags& flags, report::Question& q) {
   return Done{};
 }
 
+/// "overlap.tp=none"
+Status read_setting(const std::string& text, Trainer& trainer) {
+  const size_t dot = text.find('.'), equals = text.find('=');
+  if (dot == std::string::npos || equals == std::string::npos || equals < dot)
+    return Diagnostic{.kind = ErrorKind::usage,
+                      .message = "a setting is SECTION.KEY=VALUE",
+                      .where = "--set",
+                      .value = text,
+                      .hint =
+                          "overlap.tp=none; the sections are kernels, formats, overlap, host "
+                          "and memory"};
+  Status status = set(trainer, {text.substr(0, dot), text.substr(dot + 1, equals - dot - 1),
+                                text.substr(equals + 1)});
+  if (status.ok()) return status;
+  Diagnostic error = at(status.error(), "--set");
+  error.kind = ErrorKind::usage;
+  return error;
+}
+
 }  // namespace
 
 int64_t default_global_batch(int64_t sequence, int64_t gpus) {
@@ -167,6 +187,11 @@ void add_input_flags(CLI::App& app, InputFlags& flags) {
   text("--global-batch-tokens", flags.global_batch_tokens, "the same in tokens");
   text("--trainer", flags.trainer,
        "whose kernels, overlap and rules; see 'meshplan list trainers'");
+  app.add_option("--set", flags.settings,
+                 "overlap.tp=none: a fact of the trainer otherwise than in its file "
+                 "(strategies/data/trainers); may be repeated")
+      ->group(group)
+      ->allow_extra_args(false);
   text("--gpu-profile", flags.gpu_profile,
        "file of 'meshplan profile --device cuda': what it has measured prices this GPU");
   text("--precision", flags.precision,
@@ -217,6 +242,8 @@ Result<report::Question> resolve(const InputFlags& flags) {
     MESHPLAN_TRY(q.trainer, default_trainer());
     q.defaults.push_back("--trainer " + q.trainer.id);
   }
+  for (const std::string& setting : flags.settings)
+    MESHPLAN_CHECK(read_setting(setting, q.trainer));
   MESHPLAN_CHECK(read_precision(flags, q));
   MESHPLAN_CHECK(read_gradients(flags, q));
   if (!flags.convention.empty()) {

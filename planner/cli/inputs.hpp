@@ -13,6 +13,7 @@ struct InputFlags {
   std::string model, cluster;  ///< positional; `model` may be a plan file, then no cluster
   std::string gpus, sequence, global_batch, global_batch_tokens, trainer, precision, gradients,
       convention, gpu_profile;
+  std::vector<std::string> settings;  ///< of the trainer: "overlap.tp=none"
   bool json = false;
 };
 void add_input_flags(CLI::App& app, InputFlags& flags);

@@ -93,6 +93,12 @@ run 2 simulate llama3-70b 8xH100 --tp 1,2
 err_has "--tp"
 run 2 plan llama3-70b 8xH100 --trainer megatron-cor
 err_has "did you mean 'megatron-core'?"
+run 2 simulate llama3-8b 8xH100 --set overlap.gradreduce=false
+err_has "did you mean 'grad_reduce'?"
+run 2 simulate llama3-8b 8xH100 --set overlap.tp=most
+err_has "none, bulk, ring"
+run 2 simulate llama3-8b 8xH100 --set overlap
+err_has "SECTION.KEY=VALUE"
 run 2 plan llama3-70b 8xH100 --schedule zbh1
 err_has "did you mean 'zb-h1'?"
 run 4 plan "$work/absent/config.json" 8xH100

@@ -38,6 +38,12 @@ run 0 compare "$work/a.yaml" "$work/a.yaml"
 out_has "the same step time"
 run 0 compare "$work/a.yaml" "$work/b.yaml" --json
 out_has '"schema": "meshplan.compare/1"'
+# What is an overlap worth?
+run 0 simulate "$work/a.yaml" --set overlap.tp=none --save "$work/c.yaml"
+out_has "trainer set to: overlap.tp: none"
+run 0 compare "$work/a.yaml" "$work/c.yaml"
+out_has "trainer set to: overlap.tp: none"
+out_has "A is"
 run 4 compare "$work/a.yaml" "$work/absent.yaml"
 run 2 compare "$work/a.yaml"
 
