@@ -294,9 +294,11 @@ CollectiveEstimate CollectiveModel::p2p(double bytes, const GroupLinks& links) c
 }
 
 double occupancy(CollectiveOp op, const GroupLinks& links) {
-  const bool ring = op != CollectiveOp::all_to_all && op != CollectiveOp::ring_exchange;
-  if (!ring || links.nodes <= 1 || links.intra_bytes_per_s <= 0) return 1;
-  const double rate = static_cast<double>(links.ranks_per_node) * links.inter_bytes_per_s;
+  if (op == CollectiveOp::all_to_all || links.nodes <= 1 || links.intra_bytes_per_s <= 0) return 1;
+  // A neighbour across nodes is one adapter's work, a ring that of all its node's.
+  const auto adapters =
+      op == CollectiveOp::ring_exchange ? 1 : static_cast<double>(links.ranks_per_node);
+  const double rate = adapters * links.inter_bytes_per_s;
   return std::min(1.0, rate / links.intra_bytes_per_s);
 }
 

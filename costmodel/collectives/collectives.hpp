@@ -34,7 +34,8 @@ struct CollectiveEstimate {
 /// What a collective takes from the kernels beside it, over what one inside the node takes: (0, 1].
 /// NCCL gives a ring as many channels as carry its rate, each a thread block on an SM. Its topology
 /// search (2.28.9) finds 12 channels of 30 GB/s inside a DGX H100, 8 of 40-45 GB/s for the 8 NICs,
-/// so 1 for one NIC. Exchanges with every peer keep theirs.
+/// so 1 for one NIC, which is what sends to one neighbour across nodes use. Exchanges with every
+/// peer keep theirs.
 double occupancy(CollectiveOp op, const GroupLinks& links);
 
 class CollectiveModel {

@@ -271,6 +271,7 @@ PipelineInput pipeline_input(const CostModel& costs, const LowerContext& lower,
               .time(CollectiveOp::all_gather, bytes, links.links[static_cast<size_t>(Group::tp)])
               .seconds;
     input.p2p_overlapped = lower.trainer.overlap_p2p;
+    input.p2p_in_line = lower.trainer.p2p_in_line;
   }
   // First forwards wait for their weights, which all stages gather from the start of the step on,
   // so a later stage hides what fits in the time until its first micro-batch arrives.

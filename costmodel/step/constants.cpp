@@ -8,15 +8,15 @@ namespace meshplan {
 
 const std::vector<ConstantEntry>& constant_entries() {
   static const std::vector<ConstantEntry> entries = {
-      {"kernel_slowdown_ratio", &Constants::kernel_slowdown, 0.9, 1.4},
-      {"network_slowdown_ratio", &Constants::network_slowdown, 0.8, 3},
-      {"other_libraries_slowdown_ratio", &Constants::other_libraries, 1, 2,
+      {"kernel_slowdown_ratio", &Constants::kernel_slowdown, 0.9, 1.4, 1},
+      {"network_slowdown_ratio", &Constants::network_slowdown, 0.8, 3, 1},
+      {"other_libraries_slowdown_ratio", &Constants::other_libraries, 1, 2, 1,
        FitRows::other_libraries},
-      {"overlap_slowdown_ratio", &Constants::overlap_slowdown, 0, 0.6},
-      {"rank_skew_s", &Constants::rank_skew_s, 0, 0.0005},
-      {"launch_scale_ratio", &Constants::launch_scale, 0.3, 3},
-      {"step_overhead_s", &Constants::step_overhead_s, 0, 0.1},
-      {"activation_slack_ratio", &Constants::activation_slack, 0, 0.3},
+      {"overlap_slowdown_ratio", &Constants::overlap_slowdown, 0, 0.6, 0.19},
+      {"rank_skew_s", &Constants::rank_skew_s, 0, 0.0005, 0},
+      {"launch_scale_ratio", &Constants::launch_scale, 0.3, 3, 1},
+      {"step_overhead_s", &Constants::step_overhead_s, 0, 0.1, 0},
+      {"activation_slack_ratio", &Constants::activation_slack, 0, 0.3, 0},
   };
   return entries;
 }

@@ -34,6 +34,7 @@ struct ConstantEntry {
   std::string name;
   double Constants::*field;
   double lower, upper;
+  double neutral;  ///< kernels and collectives as measured alone; overlap: as measured side by side
   FitRows rows = FitRows::gold;
 };
 const std::vector<ConstantEntry>& constant_entries();

@@ -43,6 +43,17 @@ int sends_of(const ScheduleShape& shape, int stage, int chunk) {
   return count;
 }
 
+/// Seconds that a stage stands still at each boundary, in one direction of a micro-batch.
+double stands_s(const PipelineInput& input) {
+  if (input.p2p_overlapped) return 0;
+  return input.p2p_s * (input.p2p_in_line ? 2 : 1);
+}
+
+/// A stage that receives in line has the transfer in its own work already.
+double received_s(const PipelineInput& input) {
+  return input.p2p_in_line && !input.p2p_overlapped ? input.p2p_s : 0;
+}
+
 Load load_of(const PipelineInput& input, int stage) {
   const ScheduleShape& shape = input.shape;
   Load load;
@@ -50,7 +61,7 @@ Load load_of(const PipelineInput& input, int stage) {
     const auto at = static_cast<size_t>(stage * shape.chunks + chunk);
     const MicroBatchRange range = micro_batches_of(shape, chunk);
     double each = input.times[at].forward + backward_of(shape.kind, input.times[at]);
-    if (!input.p2p_overlapped) each += input.p2p_s * sends_of(shape, stage, chunk);
+    each += stands_s(input) * sends_of(shape, stage, chunk);
     load.per_micro_batch += each;
     load.work += each * static_cast<double>(range.last - range.first);
     if (!input.first_forward_s.empty()) load.work += input.first_forward_s[at];
@@ -70,7 +81,7 @@ double way_to(const PipelineInput& input, int stage, int chunk) {
     way += input.times[at].forward + input.p2p_s;
     if (!input.first_forward_s.empty()) way += input.first_forward_s[at];
   }
-  return way;
+  return piece > 0 ? way - received_s(input) : way;
 }
 
 /// One micro-batch of direction 0 through all virtual stages and back.
@@ -104,12 +115,13 @@ double pipeline_lower_bound(const PipelineInput& input) {
     const auto at = static_cast<size_t>(stage) * chunks;
     const Load load = load_of(input, stage);
     if (dual) way = std::min(way_to(input, stage, 0), way_to(input, stage, 1));
-    bound = std::max(bound, way + load.work + load.last_reduce);
+    const double start = dual || stage == 0 ? way : way - received_s(input);
+    bound = std::max(bound, start + load.work + load.last_reduce);
     // Whole backwards end with chunk 0, whose gradient still has to travel to the first stage; a
     // blocking send of it is already part of the work.
     if (!split) {
       const double sent = input.p2p_overlapped || stage == 0 ? 0 : input.p2p_s;
-      bound = std::max(bound, way + load.work + back - sent);
+      bound = std::max(bound, start + load.work + back - sent);
     }
     const ChunkTimes& times = input.times[at];
     way += times.forward + input.p2p_s;

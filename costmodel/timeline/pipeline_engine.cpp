@@ -19,6 +19,7 @@ class Engine {
       : input_(input),
         schedule_(schedule),
         trace_(trace),
+        in_line_(input.p2p_in_line && !input.p2p_overlapped),
         stages_(static_cast<size_t>(input.shape.stages)),
         chunks_(static_cast<size_t>(input.shape.chunks)),
         micro_batches_(static_cast<size_t>(input.shape.micro_batches)),
@@ -103,12 +104,12 @@ class Engine {
         arrival = ends[index(*from, action.micro_batch)];
         if (arrival == kNotYet) return false;
         remote = from->stage != stage;
-        if (remote) arrival += input_.p2p_s;
+        if (remote && !in_line_) arrival += input_.p2p_s;
       }
     }
     const auto here = static_cast<size_t>(stage);
     double& free = free_[here];
-    const double start = std::max(free, arrival);
+    const double start = std::max(free, arrival) + (remote && in_line_ ? input_.p2p_s : 0);
     if (remote) out_.result.p2p_s[here] += std::min(start - free, input_.p2p_s);
     const double work = duration(at, action);
     const double end = start + work;
@@ -150,7 +151,7 @@ class Engine {
 
   const PipelineInput& input_;
   const std::vector<StageSchedule>& schedule_;
-  bool trace_;
+  bool trace_, in_line_;
   size_t stages_, chunks_, micro_batches_;
   std::vector<size_t> next_;
   std::vector<double> free_;

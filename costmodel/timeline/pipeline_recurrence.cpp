@@ -20,7 +20,8 @@ namespace meshplan {
 
 namespace {
 
-/// One stage as a path sees it. A blocking send makes its action longer; p2p on edges is then zero.
+/// One stage as a path sees it. A blocking send makes its action longer; p2p on edges is then zero,
+/// or negative where the receiver stands still as well: the transfer is part of both actions.
 struct Hop {
   double forward = 0, backward = 0;  ///< mean over the chunks; split: input gradient
   double weight = 0;                 ///< split: weight gradient
@@ -38,7 +39,9 @@ class Paths {
   explicit Paths(const PipelineInput& input)
       : shape_(input.shape),
         split_(input.shape.kind == ScheduleKind::zb_h1),
-        edge_(input.p2p_overlapped ? input.p2p_s : 0),
+        edge_(input.p2p_overlapped ? input.p2p_s
+              : input.p2p_in_line  ? -input.p2p_s
+                                   : 0),
         units_(input.shape.micro_batches * input.shape.chunks),
         hops_(static_cast<size_t>(input.shape.stages)) {
     const Rounds rounds = shape_.kind == ScheduleKind::interleaved
@@ -124,8 +127,9 @@ class Paths {
       double forward = times.forward;
       double backward = split_ ? times.input_gradient : times.backward;
       if (!input.p2p_overlapped && shape_.stages > 1) {
-        if (piece + 1 < virtual_stages(shape_)) forward += input.p2p_s;
-        if (piece > 0) backward += input.p2p_s;
+        const bool first = piece == 0, last = piece + 1 == virtual_stages(shape_);
+        forward += input.p2p_s * (!last + (input.p2p_in_line && !first));
+        backward += input.p2p_s * (!first + (input.p2p_in_line && !last));
       }
       hop.forward += forward / v;
       hop.backward += backward / v;

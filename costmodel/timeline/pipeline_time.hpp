@@ -24,6 +24,9 @@ struct PipelineInput {
   std::vector<ChunkTimes> times;  ///< [stage * chunks + chunk]
   double p2p_s = 0;               ///< one transfer of a boundary between stages, latency included
   bool p2p_overlapped = true;     ///< false: the sender stands still during the transfer
+  /// Of those: the receiver stands still, too, from when it asks; else what one stage sends and
+  /// what it receives from the same neighbour are under way together.
+  bool p2p_in_line = false;
   /// Exposed once per step, indexed like `times`; empty: none. The first forward of a chunk takes
   /// longer by first_forward_s (parameter gather); after its last backward or weight gradient the
   /// stage is busy for last_backward_s (gradient reduction), but nobody waits for that.
@@ -65,9 +68,9 @@ double pipeline_lower_bound(const PipelineInput& input);
 
 /// Seconds by closed form, at least the lower bound. Exact for gpipe. On even stages (p2p up to 0.3
 /// forwards, at least as many micro-batches as stages) within 3 % of the simulation for 1F1B and
-/// interleaved, 0.1 % on average, and within 6 % for zb-h1; interleaved with an uneven first and
-/// last chunk within 12 %, 1 % on average. zb-v and dualpipe get the lower bound. The tests hold
-/// these numbers. pipeline_recurrence.cpp has the equations.
+/// interleaved (in line 5 %), 0.1 % on average, and within 6 % for zb-h1; interleaved with an
+/// uneven first and last chunk within 12 %, 1 % on average. zb-v and dualpipe get the lower bound.
+/// The tests hold these numbers. pipeline_recurrence.cpp has the equations.
 double pipeline_recurrence(const PipelineInput& input);
 
 }  // namespace meshplan

@@ -163,9 +163,11 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.flag("scatters of TP in pieces", "tp_scatter_in_pieces", t.tp_scatter_in_pieces);
   s.word("layers of pipeline stages", "layer_split", name_of(t.layer_split));
   s.whole("layers that norm and head count as", "head_as_layers", t.head_as_layers);
+  s.flag("gate and up summed over tp one by one", "tp_sums_each_product", t.tp_sums_each_product);
   s.flag("overlap of gradient reduction", "overlap_grad_reduce", t.overlap_grad_reduce);
   s.flag("overlap of parameter gather", "overlap_param_gather", t.overlap_param_gather);
   s.flag("overlap of pipeline sends", "overlap_p2p", t.overlap_p2p);
+  s.flag("pipeline sends and receives one by one", "p2p_in_line", t.p2p_in_line);
   s.flag("pipeline sends in parts of tp", "p2p_scattered", t.p2p_scattered);
   s.flag("overlap of CP", "overlap_cp", t.overlap_cp);
   s.flag("overlap of EP", "overlap_ep", t.overlap_ep);

@@ -239,8 +239,10 @@ BufferId BlockBuilder::local(const std::string& name, Module module, BufferId x,
 }
 
 BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x, const Weight& w,
-                              BufferId bias_weight, BufferId bias_gradient, DType out) {
+                              BufferId bias_weight, BufferId bias_gradient, DType out, int parts) {
   const bool sp = context_.sp();
+  const bool each = context_.trainer.tp_sums_each_product && context_.plan.tp > 1 && !sp;
+  const int sums = each ? parts : 1;
   const int64_t tokens = sp ? at(x).rows * context_.plan.tp : at(x).rows;
   const DType type = out == DType::tf32 ? context_.value() : out;
   const DType in = product_type(module);
@@ -267,25 +269,29 @@ BufferId BlockBuilder::column(const std::string& name, Module module, BufferId x
     const bool keeps = sp && !context_.trainer.sequence_gathered_again;
     BufferId again = keeps ? xg : input_again(in, module, x, xq);
     if (sp && !keeps) again = gather(Phase::backward, again, at(x).name + ".gathered again");
-    BufferId dx = value("d." + at(x).name + ".whole", tokens, w.cols, at(x).dtype);
-    backward(Gemm{tokens, w.cols, w.rows, 1, Layout::nn, in, at(x).dtype}, module, {dy, w.weight},
-             {dx});
-    if (context_.plan.tp > 1) {
-      const BufferId own = value("d." + at(x).name, at(x).rows, w.cols, at(x).dtype);
-      Op sum = collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
-                          dx, own, module);
-      // Frozen weights have no gradient whose product it could run beside.
-      std::get<Collective>(sum.body).alone =
-          context_.trainer.adapters_only && !context_.trainer.tp_scatter_in_pieces;
-      block_.ops(Phase::backward).push_back(std::move(sum));
-      dx = own;
+    std::vector<BufferId> gradients;
+    for (int i = 0; i < sums; ++i) {
+      BufferId dx = value("d." + at(x).name + ".whole", tokens, w.cols, at(x).dtype);
+      backward(Gemm{tokens, w.cols, w.rows / sums, 1, Layout::nn, in, at(x).dtype}, module,
+               {dy, w.weight}, {dx});
+      if (context_.plan.tp > 1) {
+        const BufferId own = value("d." + at(x).name, at(x).rows, w.cols, at(x).dtype);
+        Op sum = collective(sp ? CollectiveOp::reduce_scatter : CollectiveOp::all_reduce, Group::tp,
+                            dx, own, module);
+        // Frozen weights have no gradient whose product it could run beside.
+        std::get<Collective>(sum.body).alone =
+            context_.trainer.adapters_only && !context_.trainer.tp_scatter_in_pieces;
+        block_.ops(Phase::backward).push_back(std::move(sum));
+        dx = own;
+      }
+      gradients.push_back(dx);
     }
     weight_gradient(module, {w.rows, w.cols, tokens, 1, Layout::nt, in, type}, dy, again, w);
     if (bias_gradient >= 0) {
       backward(Elementwise{ElementwiseKind::bias_gradient, at(dyw).elements(), at(dyw).bytes(), 0},
                module, {dyw}, {bias_gradient});
     }
-    give(x, dx, module);
+    for (const BufferId dx : gradients) give(x, dx, module);
   });
   return y;
 }

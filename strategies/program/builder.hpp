@@ -61,9 +61,10 @@ class BlockBuilder {
   void tie_last_parameter();
 
   /// y [T, n] = x w^T, w cut by rows: gathers the tokens of x first under sequence parallelism.
+  /// parts: products that w is made of, see Trainer::tp_sums_each_product.
   BufferId column(const std::string& name, Module module, BufferId x, const Weight& w,
                   BufferId bias_weight = -1, BufferId bias_gradient = -1,
-                  DType out = DType::tf32 /* = value() */);
+                  DType out = DType::tf32 /* = value() */, int parts = 1);
   /// y [t, n] = x w^T, w cut by columns: partial sums are reduced over tp.
   BufferId row(const std::string& name, Module module, BufferId x, const Weight& w);
   /// y = x w^T without communication. groups > 1: that many independent products.

@@ -19,7 +19,8 @@ BufferId lower_mlp(BlockBuilder& builder, BufferId x, int64_t intermediate, bool
   if (gated) pieces.push_back({hf + "gate_proj.weight", intermediate});
   pieces.push_back({hf + "up_proj.weight", intermediate});
   const Weight w_in = builder.parameter(prefix + "mlp_in.weight", pieces, model.hidden, 0, true);
-  BufferId y = builder.column(prefix + "mlp in", in, x, w_in);
+  BufferId y = builder.column(prefix + "mlp in", in, x, w_in, -1, -1, DType::tf32,
+                              static_cast<int>(pieces.size()));
   const bool biased = model.mlp_bias && !shared;
   if (biased) {
     for (Piece& piece : pieces) piece.name.replace(piece.name.rfind("weight"), 6, "bias");

@@ -112,9 +112,11 @@ Status read_formats(MapReader map, Trainer& t) {
 Status read_overlap(MapReader map, Trainer& t) {
   t.tp_overlap = word_of(map, "tp", {"none", "bulk", "ring"}, t.tp_overlap);
   t.tp_scatter_in_pieces = map.boolean("tp_scatter_in_pieces", t.tp_scatter_in_pieces);
+  t.tp_sums_each_product = map.boolean("tp_sums_each_product", t.tp_sums_each_product);
   t.overlap_grad_reduce = map.boolean("grad_reduce", t.overlap_grad_reduce);
   t.overlap_param_gather = map.boolean("param_gather", t.overlap_param_gather);
   t.overlap_p2p = map.boolean("p2p", t.overlap_p2p);
+  t.p2p_in_line = map.boolean("p2p_in_line", t.p2p_in_line);
   t.p2p_scattered = map.boolean("p2p_scattered", t.p2p_scattered);
   t.overlap_cp = map.boolean("cp", t.overlap_cp);
   t.overlap_ep = map.boolean("ep", t.overlap_ep);

@@ -138,11 +138,15 @@ struct Trainer {
 
   // Overlap.
   TpOverlap tp_overlap = TpOverlap::none;
-  bool tp_scatter_in_pieces = true;  ///< an input gradient's reduce-scatter runs beside its own
-                                     ///< product; else beside the weight gradient's
-  bool overlap_grad_reduce = true;   ///< data-parallel reduction beside the last backward
-  bool overlap_param_gather = true;  ///< ZeRO-1 all-gather beside the first forward
-  bool overlap_p2p = true;           ///< pipeline sends beside compute
+  bool tp_scatter_in_pieces = true;   ///< an input gradient's reduce-scatter runs beside its own
+                                      ///< product; else beside the weight gradient's
+  bool tp_sums_each_product = false;  ///< without sequence parallelism, gate and up sum their input
+                                      ///< gradients over tp one by one
+  bool overlap_grad_reduce = true;    ///< data-parallel reduction beside the last backward
+  bool overlap_param_gather = true;   ///< ZeRO-1 all-gather beside the first forward
+  bool overlap_p2p = true;            ///< pipeline sends beside compute
+  bool p2p_in_line = false;    ///< those that are not: each send and receive is an operation of its
+                               ///< own, for which both stages stand still
   bool p2p_scattered = false;  ///< what all tensor-parallel ranks hold is sent in parts, one by
                                ///< each, and gathered by the receivers (SC'21, section 4.1)
   bool overlap_cp = true;

@@ -21,17 +21,17 @@ above() {
       if (f[n] + 0 < share) print line
     }
     /^step time, mean over sources \(gold\)/ { check($0, 7.7) }
-    /^  median/ && !seen { seen = 1; check($0, 4.2) }
+    /^  median/ && !seen { seen = 1; check($0, 3.8) }
     /^  MosaicML llm-foundry MPT/ && !a++ { check($0, 4.0) }
     /^  vTrain, one node/ || /^  vTrain \(MICRO/ && !b++ { check($0, 7.5) }
     /^  MLPerf Training/ && !c++ { check($0, 3.4) }
-    /^  NVIDIA\/dgxc-benchmarking/ && !d++ { check($0, 4.3) }
-    /^  InternEvo/ && !e++ { check($0, 6.8) }
+    /^  NVIDIA\/dgxc-benchmarking/ && !d++ { check($0, 4.2) }
+    /^  InternEvo/ && !e++ { check($0, 7.1) }
     /^  HF Ultra-Scale Playbook TP/ && !f++ { check($0, 8.8) }
-    /^  NVIDIA NeMo and Megatron-Bridge/ && !g++ { check($0, 6.4) }
+    /^  NVIDIA NeMo and Megatron-Bridge/ && !g++ { check($0, 6.6) }
     /^  SimuMax B200/ && !h++ { check($0, 3.3) }
     /^  torchtitan on 8x GB200/ && !i++ { check($0, 11.4) }
-    /^  Hagemann et al/ && !j++ { check($0, 6.1) }
+    /^  Hagemann et al/ && !j++ { check($0, 5.0) }
     /^step time, mean over sources \(silver\)/ { check($0, 16.7) }
     /^  without: gold/ { sub(/.*silver/, "silver"); check($0, 14.2) }
     /^peak memory, mean error/ { check($0, 8.2) }

@@ -80,6 +80,16 @@ class Search {
     for (size_t i = 0; i < point.size(); ++i) out.push_back(value(i, point[i]));
     return out;
   }
+  double pull(const Point& point) const {
+    double sum = 0;
+    for (size_t i = 0; i < point.size(); ++i) {
+      const FitConstant& c = constants_[i];
+      if (std::isnan(c.neutral)) continue;
+      const double distance = (value(i, point[i]) - c.neutral) / (c.upper - c.lower);
+      sum += kPull * distance * distance;
+    }
+    return sum;
+  }
   Result<const Losses*> at(const Point& point) {
     const auto found = priced_.find(point);
     if (found != priced_.end()) return &found->second;
@@ -108,7 +118,7 @@ class Search {
   /// Descends from `point` with steps from `stride` down to one.
   Result<Point> descend(Point point, int stride, const std::string& without) {
     MESHPLAN_TRY(const Losses* losses, at(point));
-    double best = means(*losses, without).sum();
+    double best = means(*losses, without).sum() + pull(point);
     while (stride >= 1) {
       bool moved = false;
       for (size_t i = 0; i < point.size(); ++i) {
@@ -118,7 +128,7 @@ class Search {
             next[i] = std::clamp(next[i] + direction * stride, 0, steps_);
             if (next == point) break;
             MESHPLAN_TRY(const Losses* there, at(next));
-            const double loss = means(*there, without).sum();
+            const double loss = means(*there, without).sum() + pull(next);
             if (!(loss < best - 1e-7)) break;
             best = loss;
             point = std::move(next);
@@ -223,7 +233,8 @@ Result<RefitReport> refit_published(const std::string& path, const Constants& pr
   std::vector<double Constants::*> fields;
   for (const ConstantEntry& entry : constant_entries()) {
     if (entry.rows != rows) continue;
-    constants.push_back({entry.name, entry.lower, entry.upper, present.*entry.field});
+    constants.push_back(
+        {entry.name, entry.lower, entry.upper, present.*entry.field, entry.neutral});
     fields.push_back(entry.field);
   }
   // Of each thread, what it has read of GPUs.

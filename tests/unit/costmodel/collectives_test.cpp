@@ -185,6 +185,8 @@ TEST_CASE("A ring over fewer NICs takes less from the kernels beside it", "[coll
   // 50 of 450 GB/s, and 8 NICs' 400.
   CHECK(occupancy(CollectiveOp::all_gather, h100(16, 1)) == Approx(1.0 / 9));
   CHECK(occupancy(CollectiveOp::reduce_scatter, h100(16, 8)) == Approx(8.0 / 9));
+  CHECK(occupancy(CollectiveOp::ring_exchange, h100(16, 8)) == Approx(1.0 / 9));
+  CHECK(occupancy(CollectiveOp::ring_exchange, h100(1, 8)) == 1);
   CHECK(occupancy(CollectiveOp::all_to_all, h100(16, 1)) == 1);
 }
 

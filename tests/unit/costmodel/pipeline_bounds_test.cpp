@@ -47,7 +47,9 @@ class Draw {
       }
     }
     if (integer(0, 2)) input.p2p_s = real(0, 0.5);
-    input.p2p_overlapped = integer(0, 1) == 1;
+    const int kind = integer(0, 2);
+    input.p2p_overlapped = kind == 0;
+    input.p2p_in_line = kind == 2;
     return input;
   }
 
@@ -60,7 +62,9 @@ std::string text(const PipelineInput& input) {
   return std::string(name_of(s.kind)) + " p " + std::to_string(s.stages) + " v " +
          std::to_string(s.chunks) + " m " + std::to_string(s.micro_batches) + " N " +
          std::to_string(s.group) + " p2p " + std::to_string(input.p2p_s) +
-         (input.p2p_overlapped ? " beside" : " blocking");
+         (input.p2p_overlapped ? " beside"
+          : input.p2p_in_line  ? " in line"
+                               : " blocking");
 }
 
 double simulated(const PipelineInput& input) {
@@ -122,7 +126,8 @@ TEST_CASE("the recurrence on even stages: 1F1B and interleaved within 3 %, zb-h1
     input.p2p_s = std::min(input.p2p_s, 0.3 * input.times[0].forward);
     INFO(text(input));
     const double error = pipeline_recurrence(input) / simulated(input) - 1;
-    CHECK(std::abs(error) <= (kind == ScheduleKind::zb_h1 ? 0.06 : 0.03));
+    const bool shifts = kind == ScheduleKind::interleaved && input.p2p_in_line;
+    CHECK(std::abs(error) <= (kind == ScheduleKind::zb_h1 ? 0.06 : shifts ? 0.05 : 0.03));
     if (kind == ScheduleKind::zb_h1) continue;
     sum += std::abs(error);
     ++count;

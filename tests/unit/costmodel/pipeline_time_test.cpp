@@ -87,6 +87,12 @@ TEST_CASE("p2p by hand: 2 stages, 2 micro-batches, 1F1B") {
   // Blocking: stage 1 sends B0 until 4.5, so F1 4.5-5.5, B1 5.5-7.5, sent 7.75; stage 0 9.75.
   input.p2p_overlapped = false;
   CHECK(simulated(input).total_s == 9.75);
+  // In line: stage 1 takes F1's input from 4.5 on, F1 4.75-5.75, B1 5.75-7.75; stage 0 takes B1's
+  // until 8 and ends at 10.
+  input.p2p_in_line = true;
+  const PipelineResult in_line = simulated(input);
+  CHECK(in_line.total_s == 10);
+  CHECK(in_line.p2p_s == std::vector<double>{1, 1});
 }
 
 TEST_CASE("exposed gather and reduction at the ends of the step") {

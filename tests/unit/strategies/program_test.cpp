@@ -49,6 +49,27 @@ struct Case {
 
 constexpr int64_t kS = 2048, kH = 1024, kA = 16;
 
+TEST_CASE("gate and up may sum their input gradients over tp one by one") {
+  Case c;
+  c.model.activation = ActivationType::swiglu;
+  c.plan.tp = 2;
+  const auto sums = [&](CollectiveOp op) {
+    const Block block = c.layer();
+    const auto& ops = block.ops(Phase::backward);
+    return std::count_if(ops.begin(), ops.end(), [&](const Op& each) {
+      const auto* collective = std::get_if<Collective>(&each.body);
+      return collective != nullptr && collective->op == op;
+    });
+  };
+  for (const bool each : {false, true}) {
+    c.trainer.tp_sums_each_product = each;
+    c.plan.sequence_parallel = false;
+    CHECK(sums(CollectiveOp::all_reduce) == (each ? 3 : 2));
+    c.plan.sequence_parallel = true;  // gathered behind the norm, scattered once
+    CHECK(sums(CollectiveOp::reduce_scatter) == 2);
+  }
+}
+
 TEST_CASE("layers go to stages as the trainer deals them out") {
   Model model = *find_model("llama-65b");
   using Layers = std::vector<int>;

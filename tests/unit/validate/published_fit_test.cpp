@@ -126,6 +126,25 @@ TEST_CASE("a constant of which one family alone tells has no figure without it",
   CHECK(refit_text(*fit).find("it alone tells of second") != std::string::npos);
 }
 
+TEST_CASE("a constant of which the families hardly tell stays where it was measured",
+          "[published]") {
+  const FitModel model = [&](const std::vector<double>& x) -> Result<std::vector<FamilyLoss>> {
+    return std::vector<FamilyLoss>{
+        {"A", std::abs(x[0] - 0.5) + 1e-4 * (1 - x[1]), std::nan("")},
+        {"B", std::abs(x[0] - 0.5) + std::abs(x[1] - 0.75), std::nan("")}};
+  };
+  const FitConstant first{"first", 0, 1, 0.9, 0.5};
+  const auto value = [&](double neutral) {
+    const auto fit = refit({first, {"second", 0, 1, 0.9, neutral}}, model);
+    REQUIRE(fit.ok());
+    CHECK(fit->constants[0].value == Approx(0.5));
+    CHECK(fit->constants[1].value == Approx(0.75));  // B tells of it
+    return fit->families[1].step_left_out;           // A does not: its slope is 1e-4
+  };
+  CHECK(value(std::nan("")) == Approx(0.25));       // at 1, where A is best
+  CHECK(value(0.7) == Approx(0.045).margin(0.02));  // near 0.7
+}
+
 TEST_CASE("constants are written as they are read", "[published]") {
   Constants constants;
   constants.fitted_on = "test";
