@@ -22,7 +22,7 @@ struct BandClass {
   std::string gpu_family;  ///< Gpu::family; "" = any
   bool several_nodes = false;
   bool moe = false;
-  auto operator<=>(const BandClass&) const = default;
+  auto operator<=>(const BandClass&) const = default;  // NOLINT(modernize-use-nullptr): not ours
 };
 
 /// Bands of one quantity by class.

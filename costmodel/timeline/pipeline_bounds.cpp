@@ -58,7 +58,7 @@ Load load_of(const PipelineInput& input, int stage) {
   const ScheduleShape& shape = input.shape;
   Load load;
   for (int chunk = 0; chunk < shape.chunks; ++chunk) {
-    const auto at = static_cast<size_t>(stage * shape.chunks + chunk);
+    const size_t at = input.at(stage, chunk);
     const MicroBatchRange range = micro_batches_of(shape, chunk);
     double each = input.times[at].forward + backward_of(shape.kind, input.times[at]);
     each += stands_s(input) * sends_of(shape, stage, chunk);
@@ -77,7 +77,7 @@ double way_to(const PipelineInput& input, int stage, int chunk) {
   double way = 0;
   for (int i = 0; i < piece; ++i) {
     const Place place = place_of(shape, i, direction_of(shape, chunk));
-    const auto at = static_cast<size_t>(place.stage * shape.chunks + place.chunk);
+    const size_t at = input.at(place.stage, place.chunk);
     way += input.times[at].forward + input.p2p_s;
     if (!input.first_forward_s.empty()) way += input.first_forward_s[at];
   }
@@ -92,7 +92,7 @@ double chain_of(const PipelineInput& input) {
   double chain = 0;
   for (int stage = 0; stage < shape.stages; ++stage)
     for (int chunk = 0; chunk < (either ? 1 : shape.chunks); ++chunk) {
-      const ChunkTimes& times = input.times[static_cast<size_t>(stage * shape.chunks + chunk)];
+      const ChunkTimes& times = input.times[input.at(stage, chunk)];
       chain += times.forward;
       chain += either  ? std::min(times.input_gradient, times.backward)
                : split ? times.input_gradient

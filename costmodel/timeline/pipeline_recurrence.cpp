@@ -121,7 +121,7 @@ class Paths {
     const auto tail = static_cast<double>(hop.ahead - (v - 1) * first_);
     const auto shorter = static_cast<double>((v - 1) * (first_ - last_));
     for (int chunk = 0; chunk < v; ++chunk) {
-      const auto at = static_cast<size_t>(stage * v + chunk);
+      const size_t at = input.at(stage, chunk);
       const ChunkTimes& times = input.times[at];
       const int piece = virtual_stage(shape_, stage, chunk);
       double forward = times.forward;

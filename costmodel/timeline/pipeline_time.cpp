@@ -30,7 +30,7 @@ std::optional<Steady> steady_part(const ScheduleShape& shape) {
     case ScheduleKind::zb_h1:
       return Steady{1, shape.stages, 1};
     case ScheduleKind::zb_v:
-      return Steady{1, 2 * shape.stages, 1};
+      return Steady{1, int64_t{2} * shape.stages, 1};
     case ScheduleKind::dualpipe:
       return Steady{1, shape.stages, 2};
     case ScheduleKind::interleaved: {
@@ -94,7 +94,7 @@ Result<PipelineResult> simulate_pipeline(const PipelineInput& input) {
   const int64_t m = input.shape.micro_batches;
   if (const auto steady = steady_part(input.shape)) {
     const int64_t period = steady->period * steady->directions;
-    int64_t cycles = 2 * input.shape.stages;
+    int64_t cycles = int64_t{2} * input.shape.stages;
     for (int64_t warm = 3 * steady->span + 2 * steady->period;; warm *= 2) {
       // As many micro-batches as are left over, so that the last rounds are the same.
       const int64_t least = warm + cycles * steady->period;
@@ -107,7 +107,8 @@ Result<PipelineResult> simulate_pipeline(const PipelineInput& input) {
       const int64_t from = first + (m - first) % stride;
       MESHPLAN_TRY(Execution low, run(part, from));
       MESHPLAN_TRY(const Execution high, run(part, from + stride));
-      const double times = static_cast<double>((m - from) / stride);
+      const int64_t strides = (m - from) / stride;
+      const auto times = static_cast<double>(strides);
       PipelineResult& result = low.result;
       const auto extend = [&](double& value, double later) { value += times * (later - value); };
       extend(result.total_s, high.result.total_s);

@@ -31,6 +31,12 @@ struct PipelineInput {
   /// longer by first_forward_s (parameter gather); after its last backward or weight gradient the
   /// stage is busy for last_backward_s (gradient reduction), but nobody waits for that.
   std::vector<double> first_forward_s, last_backward_s;
+
+  /// Index into those arrays.
+  size_t at(int stage, int chunk) const {
+    return static_cast<size_t>(stage) * static_cast<size_t>(shape.chunks) +
+           static_cast<size_t>(chunk);
+  }
 };
 
 struct TimedAction {

@@ -29,7 +29,7 @@ int run_import_pbg(const Arguments& arguments) {
   MESHPLAN_CLI_TRY(graph::PbgConfig config, graph::read_pbg_config(file), json);
   config.workload.data.train = train;
   config.workload.edges = edges;
-  for (const std::string& line : config.unread) warn(file + ": not read: " + line);
+  for (const std::string& line : config.unread) warn(fmt::format("{}: not read: {}", file, line));
   for (const std::string& line : config.notes) note(line);
   const std::string text = graph::to_yaml(config.workload);
   if (!out.empty()) {

@@ -33,7 +33,7 @@ const char* name_of(Transfer transfer) {
 
 Status Pending::wait() {
   assert(operation_);
-  const Status status = operation_->wait();
+  Status status = operation_->wait();
   if (status.ok()) {
     LedgerEntry& entry = (*owner_->ledger_)[{owner_->label_, transfer_}];
     ++entry.calls;

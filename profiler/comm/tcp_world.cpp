@@ -183,6 +183,7 @@ class TcpCollective : public Operation {
     const bool reduces = request_.transfer == Transfer::all_reduce;
     if (reduces || request_.transfer == Transfer::reduce_scatter) {
       std::vector<const void*> sources;
+      sources.reserve(static_cast<size_t>(size()));
       for (int r = 0; r < size(); ++r) sources.push_back(part(r));
       char* const to = received(reduces ? sum_begin(own_) : 0);
       reduce_in_order(request_.element, request_.reduce, sources, 0, own_part.second,

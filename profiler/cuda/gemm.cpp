@@ -245,7 +245,7 @@ Status Products::run(cudaStream_t stream, const Product& product, const void* a,
     MESHPLAN_CHECK(point(CUBLASLT_MATMUL_DESC_B_SCALE_POINTER, scales.a));
   }
   if (product.bias) MESHPLAN_CHECK(point(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias));
-  const Status started = start(stream, *plan, plan->chosen, a, b, c, c);
+  Status started = start(stream, *plan, plan->chosen, a, b, c, c);
   if (started.ok()) return started;
   Diagnostic error = started.error();
   error.where =

@@ -253,7 +253,7 @@ class NcclOperation : public Operation {
         MESHPLAN_CALL(api, ncclGroupStart);
         const Status sent =
             api.status(api.ncclSend(r.send, bytes, ncclUint8, next, comm, stream), "ncclSend");
-        const Status received =
+        Status received =
             api.status(api.ncclRecv(r.receive, bytes, ncclUint8, before, comm, stream), "ncclRecv");
         MESHPLAN_CALL(api, ncclGroupEnd);
         MESHPLAN_CHECK(sent);

@@ -130,7 +130,7 @@ class Profiler {
     for (int i = 0; i < 50; ++i) {
       MESHPLAN_CHECK(products_->run(stream_.get(), large, at(0), at(1 << 28), at(results_)));
     }
-    const Result<BoardState> state = nvml.read();
+    Result<BoardState> state = nvml.read();
     MESHPLAN_CUDA(cudaStreamSynchronize(stream_.get()));
     return state;
   }
@@ -310,8 +310,8 @@ class Profiler {
       return activation_backward(stream, ActivationType::swiglu, n / kCols, kCols, type, at(0),
                                  at(kStep), at(2 * kStep));
     }));
-    std::vector<float> table(8192 * 64, 0.5F);
-    MESHPLAN_TRY(const DeviceMemory turn, DeviceMemory::make(8192 * 64 * 4));
+    std::vector<float> table(size_t{8192} * 64, 0.5F);
+    MESHPLAN_TRY(const DeviceMemory turn, DeviceMemory::make(int64_t{8192} * 64 * 4));
     MESHPLAN_CUDA(cudaMemcpy(turn.get(), table.data(), static_cast<size_t>(turn.bytes()),
                              cudaMemcpyHostToDevice));
     std::vector<int32_t> positions(1 << 16);

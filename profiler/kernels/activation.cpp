@@ -67,7 +67,7 @@ void backward_rows(bool gated, int64_t begin, int64_t end, int64_t cols, const T
     const T* in = x + r * cols * (gated ? 2 : 1);
     T* out = dx + r * cols * (gated ? 2 : 1);
     const T* dy_row = dy + r * cols;
-    if (gated) {
+    if (gated) {  // NOLINT(bugprone-branch-clone): loops under a pragma are one to it
 #pragma omp simd
       for (int64_t c = 0; c < cols; ++c) {
         const Point<T> f = F::at(in[c]);

@@ -2,6 +2,7 @@
 #include "profiler/kernels/graph_scores.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 
 #include "profiler/kernels/graph_products.hpp"
@@ -34,6 +35,7 @@ Operand prepare(const ScoreShape& shape, int64_t count, const float* rows, float
     scale[i] = dot_product(cols, row, row);
     if (is_distance(shape.comparator)) continue;
     scale[i] = scale[i] > 0 ? 1 / std::sqrt(scale[i]) : 0;
+    assert(copy != nullptr);  // the cosine comes with room for its unit vectors
     float* to = copy + i * shape.cols + skip;
 #pragma omp simd
     for (int64_t c = 0; c < cols; ++c) to[c] = row[c] * scale[i];

@@ -61,6 +61,7 @@ Result<std::vector<int>> nodes_of_ranks(World& world) {
   MESHPLAN_CHECK(group->all_gather(own.data(), names.data(), sizeof(Name)));
   std::map<std::string, int> numbers;
   std::vector<int> out;
+  out.reserve(names.size());
   for (const Name& name : names) {
     out.push_back(numbers.emplace(name.data(), static_cast<int>(numbers.size())).first->second);
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <numeric>
 
 namespace meshplan {
 namespace {
@@ -16,8 +17,8 @@ double now() {
 }  // namespace
 
 Result<Stopwatch> Stopwatch::make(World& world, double seconds_per_point, bool median) {
-  std::vector<int> members;
-  for (int r = 0; r < world.size(); ++r) members.push_back(r);
+  std::vector<int> members(static_cast<size_t>(world.size()));
+  std::iota(members.begin(), members.end(), 0);
   MESHPLAN_TRY(std::unique_ptr<Communicator> group, world.group(members, "stopwatch"));
   Stopwatch watch;
   watch.group_ = std::move(group);

@@ -151,7 +151,7 @@ Result<GraphProgram> lower(const Workload& w, const GraphPlan& plan, const Bucke
   GraphProgram program;
   program.plan = plan;
   program.rounds = static_cast<int64_t>(schedule.rounds.size());
-  const int64_t shared = plan.ranks > 1 ? 2 * 4 * w.operator_parameters() : 0;
+  const int64_t shared = plan.ranks > 1 ? int64_t{2} * 4 * w.operator_parameters() : 0;
   program.synchronise = {Collective{CollectiveOp::all_reduce, Group::world, shared, DType::fp32},
                          Module::state,
                          {},

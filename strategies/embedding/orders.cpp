@@ -30,6 +30,7 @@ Hold take_all(const std::set<int>& own, std::set<BucketId>& done) {
 
 std::vector<std::vector<Hold>> one_rank(std::vector<Hold> all) {
   std::vector<std::vector<Hold>> rounds;
+  rounds.reserve(all.size());
   for (Hold& hold : all) rounds.push_back({std::move(hold)});
   return rounds;
 }

@@ -127,7 +127,7 @@ BlockMemory memory_of(const Block& block) {
     } else {
       change[static_cast<size_t>(range.first)] += bytes;
     }
-    change[static_cast<size_t>(range.last + 1)] -= bytes;
+    change[static_cast<size_t>(range.last) + 1] -= bytes;
     if (range.first < forward && range.last >= forward) memory.saved += bytes;
     if (range.first < backward && range.last >= backward) memory.held += bytes;
   }

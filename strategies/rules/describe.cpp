@@ -86,7 +86,7 @@ Diagnostic RuleChecker::describe(RuleId rule, const Plan& p) const {
       if (p.cp > 1 && p.cp_kind == ContextParallel::all_to_all) {
         w = {fmt::format("{} heads cannot be cut by tp {} x cp {} (all-to-all)", m.heads, p.tp,
                          p.cp),
-             "--cp", text(p.cp), nearest_divisors("cp", m.heads / p.tp, p.cp, p.cp * 2)};
+             "--cp", text(p.cp), nearest_divisors("cp", m.heads / p.tp, p.cp, int64_t{p.cp} * 2)};
       } else {
         w = {fmt::format("{} attention heads cannot be cut by tp {}", m.heads, p.tp), "--tp",
              text(p.tp), nearest_divisors("tp", m.heads, p.tp, 4 * int64_t{p.tp})};

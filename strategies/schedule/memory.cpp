@@ -122,7 +122,7 @@ int64_t peak_saved(const ScheduleShape& shape, int stage, const std::vector<Chun
   // After 4 * stages micro-batches (an even number, as dualpipe needs) the steady part has been
   // seen, and what follows repeats it.
   ScheduleShape filled = shape;
-  filled.micro_batches = std::min<int64_t>(shape.micro_batches, 4 * shape.stages);
+  filled.micro_batches = std::min<int64_t>(shape.micro_batches, int64_t{4} * shape.stages);
   if (shape.kind == ScheduleKind::zb_h1) return peak_saved(orders::zb_h1(filled, stage), chunks);
   if (shape.kind == ScheduleKind::zb_v) return peak_saved(orders::zb_v(filled, stage), chunks);
   return peak_saved(orders::dualpipe(filled, stage), chunks);

@@ -107,11 +107,11 @@ Status check_shape(const ScheduleShape& shape) {
       if (shape.stages % 2 != 0)
         return refused(shape, "dualpipe.stages", "dualpipe needs an even number of stages",
                        fmt::format("pp {}", shape.stages + 1));
-      if (shape.micro_batches % 2 != 0 || shape.micro_batches < 2 * shape.stages)
+      if (shape.micro_batches % 2 != 0 || shape.micro_batches < int64_t{2} * shape.stages)
         return refused(shape, "dualpipe.micro_batches",
                        "dualpipe needs an even number of micro-batches, at least two per stage",
-                       fmt::format("{} micro-batches",
-                                   std::max<int64_t>(2 * shape.stages, shape.micro_batches + 1)));
+                       fmt::format("{} micro-batches", std::max<int64_t>(int64_t{2} * shape.stages,
+                                                                         shape.micro_batches + 1)));
       break;
   }
   return Done{};

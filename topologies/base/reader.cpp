@@ -174,7 +174,7 @@ double MapReader::positive(const std::string& key, double fallback) {
 }
 
 std::string MapReader::choice(const std::string& key, const std::vector<std::string>& legal) {
-  const std::string word = text(key);
+  std::string word = text(key);
   for (const auto& candidate : legal)
     if (candidate == word) return word;
   if (state_->child(key).IsDefined())

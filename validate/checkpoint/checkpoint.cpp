@@ -123,7 +123,7 @@ Result<Checkpoint> Checkpoint::open(const std::string& path) {
     if (manifest.at("schema") != kSchema) return bad(path, "this is no checkpoint of ours");
     out.next_step_ = manifest.at("next_step").get<int64_t>();
     for (const auto& [name, bytes] : manifest.at("bytes").items()) {
-      const std::string file_path = path + "/" + name;
+      const std::string file_path = fmt::format("{}/{}", path, name);
       std::error_code failed;
       const auto size = fs::file_size(file_path, failed);
       if (failed) return bad(file_path, failed.message());
@@ -248,7 +248,7 @@ Result<LatestCheckpoint> latest_checkpoint(const std::string& folder) {
   std::sort(names.rbegin(), names.rend());
   LatestCheckpoint out;
   for (const std::string& name : names) {
-    const std::string path = folder + "/" + name;
+    const std::string path = fmt::format("{}/{}", folder, name);
     if (name.size() > 4 && name.compare(name.size() - 4, 4, ".tmp") == 0) {
       out.skipped.push_back(path + ": was not finished");
       continue;

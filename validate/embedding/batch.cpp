@@ -2,6 +2,7 @@
 #include "validate/embedding/batch.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 #include "profiler/kernels/graph_random.hpp"
 
@@ -89,6 +90,7 @@ void BatchTrainer::merge_rows() {
   for (Moved& moved : moved_)
     if (moved.rows != nullptr) moved.merge.begin(moved.rows->rows(), workers_.size() == 1);
   const auto add = [](Moved& moved, std::span<const int32_t> ids, int64_t first) {
+    assert(moved.rows != nullptr);
     auto position = static_cast<int32_t>(first);
     for (const int32_t id : ids) {
       if (const Features* f = moved.rows->features(); f == nullptr) {

@@ -2,10 +2,12 @@
 #include "validate/embedding/graph.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 namespace meshplan::graph {
 
 int32_t part_of(int64_t index, int64_t parts, int64_t count) {
+  assert(count > 0);
   // first_of rounds down, so the quotient may be one too small.
   int64_t part = index * parts / count;
   while (first_of(part + 1, parts, count) <= index) ++part;

@@ -4,6 +4,7 @@
 #include "profiler/kernels/routing.hpp"
 
 #include <algorithm>
+#include <cassert>
 
 #include "validate/execute/apply.hpp"
 
@@ -40,6 +41,7 @@ Status Apply::operator()(const Route& route) {
   int64_t group = 0;
   const int64_t capacity = routing_capacity(route.tokens, &group);
   const int64_t rows_per_expert = route.tokens / group * capacity;
+  assert(rows_per_expert > 0);
   std::vector<int32_t> expert(pairs);
   if (route.pass == Pass::forward) {
     std::vector<float> probabilities(static_cast<size_t>(route.tokens * route.experts));

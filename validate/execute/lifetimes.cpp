@@ -7,7 +7,8 @@ Lifetimes::Lifetimes(const Block& block)
     : forward_count(static_cast<int>(block.ops(Phase::forward).size())),
       backward_count(static_cast<int>(block.ops(Phase::backward).size())),
       weight_count(static_cast<int>(block.ops(Phase::weight).size())) {
-  const auto all = static_cast<size_t>(forward_count + backward_count + weight_count);
+  const size_t all = block.ops(Phase::forward).size() + block.ops(Phase::backward).size() +
+                     block.ops(Phase::weight).size();
   allocated.resize(all);
   freed.resize(all);
   const std::vector<LiveRange> ranges = live_ranges(block);

@@ -31,7 +31,7 @@ void RankEnv::make_positions() {
   const int64_t sequence = program_->batch.sequence;
   for (int r = 0; r < cp; ++r) {
     std::vector<int32_t> own;
-    const int64_t chunk = sequence / (2 * cp);
+    const int64_t chunk = sequence / (int64_t{2} * cp);
     for (const int64_t c : {int64_t{r}, int64_t{2 * cp - 1 - r}}) {
       for (int64_t i = 0; i < chunk; ++i) own.push_back(static_cast<int32_t>(c * chunk + i));
     }

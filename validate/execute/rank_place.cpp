@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <numeric>
 
 #include "topologies/placement/placement.hpp"
 
@@ -79,8 +80,8 @@ Result<RankPlace> place_of_rank(const Plan& plan, const std::string& rank_order,
   if (plan.pp > 1 && (rank == stages.front() || rank == stages.back())) {
     set(Group::tied, {stages.front(), stages.back()});
   }
-  std::vector<int> world;
-  for (int r = 0; r < plan.world(); ++r) world.push_back(r);
+  std::vector<int> world(static_cast<size_t>(plan.world()));
+  std::iota(world.begin(), world.end(), 0);
   set(Group::world, std::move(world));
   return place;
 }

@@ -52,7 +52,7 @@ void check_plan(const Program& program, Reasons& reasons) {
   no(program.trainer.attention == AttentionKernel::materialised && plan.cp == 1,
      "materialised attention");
   no(plan.schedule == ScheduleKind::dualpipe, "the schedule dualpipe");
-  no(plan.cp > 1 && program.batch.sequence % (2 * plan.cp) != 0,
+  no(plan.cp > 1 && program.batch.sequence % (int64_t{2} * plan.cp) != 0,
      "a sequence that 2 cp does not divide");
   no(program.model.tied_embeddings && plan.zero >= (plan.pp > 1 ? 2 : 3),
      "tied embeddings with sharded gradients across stages, or sharded parameters");

@@ -103,7 +103,8 @@ Result<std::unique_ptr<TokenSource>> tokens_of(const RunQuestion& question) {
 }
 
 void add(std::vector<LedgerLine>& lines, const Ledger& ledger, LedgerEntry LedgerLine::*side) {
-  for (const auto& [key, entry] : ledger) {
+  for (const auto& [name, entry] : ledger) {
+    const auto& key = name;  // clang 14 lets no lambda keep a structured binding
     if (key.first == kCheckpointLabel) continue;
     auto found = std::find_if(lines.begin(), lines.end(), [&](const LedgerLine& line) {
       return line.group == key.first && line.transfer == key.second;

@@ -40,7 +40,7 @@ void add_flags(const Words& words, size_t begin, size_t end, const std::string& 
     const size_t equals = word.find('=');
     std::string key = word.substr(0, equals);
     if (!prefix.empty()) {
-      key = prefix + key.substr(2);
+      key.replace(0, 2, prefix);
       for (char& c : key)
         if (c == '_') c = '-';
     }

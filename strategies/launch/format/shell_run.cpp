@@ -96,7 +96,8 @@ std::string Shell::value(const std::string& name) const {
 /// The inside of ${...}: a name, with a default behind it.
 std::string Shell::parameter(const std::string& inside) const {
   const size_t end = std::min(inside.find_first_of(":-=+?%#/["), inside.size());
-  const std::string name = inside.substr(0, end), set = value(name);
+  const std::string name = inside.substr(0, end);
+  std::string set = value(name);
   if (end == inside.size() || !set.empty()) return set;
   const size_t dash = inside.find_first_of("-=", end);
   if (dash == std::string::npos || dash > end + 1) return set;

@@ -78,6 +78,7 @@ std::vector<std::pair<std::string, ErrorSummary>> errors_of(const PublishedGraph
     if (one.prediction) rows.push_back(scored(one));
   std::vector<std::pair<std::string, ErrorSummary>> out;
   std::vector<const ScoredRow*> all;
+  all.reserve(rows.size());
   for (const ScoredRow& row : rows) all.push_back(&row);
   for (const auto& [source, of] :
        rows_by(rows, "", [](const ScoredRow& row) { return row.family; }))
