@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every C++ source of a build is clean by .clang-tidy: about ten minutes with eight cores, so it is
+# Every C++ source of a build is clean by .clang-tidy: half an hour with two cores, so it is
 # not one of the tests. What the build leaves out (CUDA, MPI) is left out here, too.
 # usage: tests/tidy.sh [build folder, else build/dev]
 set -euo pipefail
