@@ -11,9 +11,10 @@ command -v clang-tidy-14 >/dev/null || { echo "error: clang-tidy-14 is not insta
   { echo "error: no $build/compile_commands.json; cmake --preset dev" >&2; exit 6; }
 found=$(mktemp)
 trap 'rm -f "$found"' EXIT
+failed=0
 sed -n "s|^ *\"file\": \"$PWD/\(.*\.cpp\)\".*|\1|p" "$build/compile_commands.json" | sort -u |
   grep -v "^build/" |
-  xargs -P "$(nproc)" -n 4 clang-tidy-14 -p "$build" --quiet 2>/dev/null |
-  grep -E "(warning|error):" | sort -u >"$found" || true
-cat "$found"
-[ ! -s "$found" ]
+  xargs -P "$(nproc)" -n 4 clang-tidy-14 -p "$build" --quiet >"$found" 2>/dev/null || failed=$?
+grep -E "(warning|error):" "$found" | sort -u || [ "$failed" = 0 ] ||
+  { echo "error: clang-tidy-14 ended with $failed" >&2; exit 1; }
+[ "$failed" = 0 ]

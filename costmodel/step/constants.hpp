@@ -34,7 +34,9 @@ struct ConstantEntry {
   std::string name;
   double Constants::*field;
   double lower, upper;
-  double neutral;  ///< kernels and collectives as measured alone; overlap: as measured side by side
+  /// Kernels and collectives as measured alone; overlap: as measured side by side by
+  /// arXiv 2507.03114 (18.9 % on average, see costmodel/data/constants.yaml).
+  double neutral;
   FitRows rows = FitRows::gold;
 };
 const std::vector<ConstantEntry>& constant_entries();
