@@ -2,6 +2,7 @@
 #include "profiler/measure/graph_bench.hpp"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -41,7 +42,7 @@ void draw(std::vector<int32_t>& ids, int64_t count, int64_t below_this, uint64_t
 }  // namespace
 
 GraphBench::GraphBench(const std::string& folder, const std::string& name)
-    : path_(folder + "/meshplan-profile-" + name) {}
+    : path_(folder + "/meshplan-profile-" + std::to_string(::getpid()) + "-" + name) {}
 
 GraphBench::~GraphBench() {
   std::error_code ignored;
