@@ -140,11 +140,11 @@ CollectiveEstimate CollectiveModel::Data::across(CollectiveOp op, double bytes,
   const auto n = static_cast<double>(links.ranks);
   const double depth = std::log2(static_cast<double>(links.nodes));
   // A ring or tree of the group leaves each node once, over the NICs of all its ranks there.
-  double rate = per_node * links.inter_bytes_per_s;
+  const bool reduce = op == CollectiveOp::all_reduce;
+  double rate = links.inter_bytes_per_s * (reduce && config.all_reduce_by_one_nic ? 1 : per_node);
   if (links.ranks_per_node > 1 && links.intra_bytes_per_s > 0)
     rate = std::min(rate, links.intra_bytes_per_s);
   const double volume = bus_factor(op, links.ranks) * bytes;
-  const bool reduce = op == CollectiveOp::all_reduce;
   const double steps = reduce ? 2 : 1;
 
   Candidate best =
@@ -208,7 +208,7 @@ Result<CollectiveModel> CollectiveModel::load(const Gpu& gpu) {
   MESHPLAN_TRY(CollectiveConfig config,
                CollectiveConfig::find(table_name(gpu.collective_table).table));
   MESHPLAN_TRY(NodeTable node, NodeTable::read(data_root() + "/costmodel/data/collectives/" +
-                                               config.table + ".csv"));
+                                               config.times + ".csv"));
   MESHPLAN_TRY(std::shared_ptr<const GpuMeasures> measured,
                GpuMeasures::load(table_name(gpu.collective_table).profile));
   return CollectiveModel(

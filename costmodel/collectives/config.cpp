@@ -33,6 +33,8 @@ Result<CollectiveConfig> CollectiveConfig::find(const std::string& id) {
     if (table.links_bytes_per_s.empty()) map.problem("links_gb_per_s", "needs a rate");
     table.nvls = map.boolean("nvls");
     table.tuner_factor = map.positive("tuner_factor");
+    table.times = map.text("times_of", table.table);
+    table.all_reduce_by_one_nic = map.boolean("all_reduce_by_one_nic", false);
     MESHPLAN_CHECK(map.finish());
     known.push_back(table.table);
     if (table.table == id) out = std::move(table);

@@ -16,9 +16,11 @@ struct HopCosts {
 
 struct CollectiveConfig {
   std::string table;
+  std::string times;  ///< table whose times inside a node stand for it; its own if it has any
   std::vector<double> links_bytes_per_s;  ///< of the measured machine, for 2, 3, ... ranks
   bool nvls = false;
   double tuner_factor = 1;
+  bool all_reduce_by_one_nic = false;  ///< leaves each node over one rank's share of the NICs
   HopCosts ring_ll, ring_simple, tree_ll, tree_simple;
   struct {
     double per_doubling_s, sqrt_s, share, reference_bytes_per_s;

@@ -16,7 +16,7 @@ namespace meshplan {
 struct Constants {
   double kernel_slowdown = 1;   ///< kernels in a step over the same kernels alone
   double network_slowdown = 1;  ///< collectives between nodes in a step over nccl-tests
-  double other_libraries = 1;   ///< the two above again, where KernelTables::other_libraries
+  double other_libraries = 1;   ///< that of kernels again, where KernelTables::other_libraries
   double overlap_slowdown = 0;  ///< extra kernel seconds per second beside a collective
   double rank_skew_s = 0;       ///< see StreamRules
   double launch_scale = 1;      ///< host time per kernel over that of host.yaml

@@ -70,7 +70,6 @@ class CostModel {
         calibration_(std::move(calibration)) {
     if (!kernels().other_libraries()) return;
     constants_.kernel_slowdown *= constants_.other_libraries;
-    constants_.network_slowdown *= constants_.other_libraries;
   }
 
   const Cluster& cluster() const { return cluster_; }

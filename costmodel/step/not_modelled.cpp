@@ -10,9 +10,10 @@ std::vector<std::string> not_modelled(const Model& model, const Plan& plan, cons
       "steps that wait for their input data"};
   if (cluster.nodes > 1)
     out.emplace_back("other jobs on the same network, and flows that hash onto the same links");
-  if (model.moe)
+  if (model.moe && trainer.expert_load_ratio == 1)
     out.emplace_back(
-        "tokens that prefer some experts: every expert is taken to get its equal share");
+        "tokens that prefer some experts: every expert is taken to get its equal share "
+        "(--set kernels.expert_load_ratio=1.6: the fullest rank gets 1.6 times that)");
   if (model.mtp_layers > 0) out.emplace_back("multi-token-prediction layers");
   if (trainer.layers_on_host_share > 0 && plan.zero == 3 && plan.pp == 1)
     out.emplace_back("copies of activations to the host and back: taken as hidden behind layers");

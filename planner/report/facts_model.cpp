@@ -145,6 +145,8 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("loss in place", "loss_in_place", t.loss_in_place);
   s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
   s.flag("gates in the experts' activation", "moe_gates_in_activation", t.moe_gates_in_activation);
+  s.add("tokens on the fullest expert rank over the mean", "expert_load_ratio", t.expert_load_ratio,
+        fmt::format("{}", t.expert_load_ratio));
   s.flag("8-bit experts' rows padded", "experts_padded", t.experts_padded);
   s.flag("experts' biases, clamps apart", "expert_bias_clamp_apart", t.expert_bias_clamp_apart);
   s.flag("8-bit operands one an expert", "expert_operands_apart", t.expert_operands_apart);
@@ -175,7 +177,7 @@ void add_overlap(Sheet& s, const Trainer& t) {
   s.whole("FSDP units gathered ahead", "fsdp_prefetch_units", t.fsdp_prefetch);
   s.flag("FSDP reduces every micro-batch", "reduce_every_micro_batch", t.reduce_every_micro_batch);
   s.flag("pipelines reduce once a step", "pipeline_reduces_once", t.pipeline_reduces_once);
-  s.flag("ZeRO-1 reduces whole gradients", "zero1_all_reduces", t.zero1_all_reduces);
+  s.whole("whole gradients reduced up to ZeRO", "zero_all_reduces", t.zero_all_reduces);
   s.add("gradient bucket", "bucket_bytes", t.bucket_bytes,
         t.bucket_bytes > 0 ? gib(t.bucket_bytes) : "one layer");
   s.word("host", "host_class", id_of(t.host));

@@ -115,7 +115,8 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   const BufferId logits = builder.local("router logits", Module::router, x, router, 1, DType::fp32);
   Experts experts{builder,
                   {Pass::forward, tokens, moe.experts, moe.top_k},
-                  std::llround(static_cast<double>(tokens * moe.top_k) * context.expert_capacity),
+                  std::llround(static_cast<double>(tokens * moe.top_k) * context.expert_capacity *
+                               context.trainer.expert_load_ratio),
                   h,
                   logits,
                   builder.value("gates", tokens, moe.top_k, DType::fp32),

@@ -198,6 +198,9 @@ struct Collective {
                          ///< the trainer sends what goes to the same place once
   double reach = 1;      ///< share of the ranks that one token's copies may go to: limited routing
   bool alone = false;    ///< nothing is there that it could run beside
+  int64_t pooled =
+      0;  ///< bytes that go together: with those of other layers, or in parts; 0: these
+  bool whole = false;  ///< reduce_scatter done by an all-reduce of which each rank keeps its part
 };
 
 /// Norm of all gradients of this rank's shard (a read), in {gradients}, out {norm}.

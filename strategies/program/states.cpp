@@ -145,10 +145,17 @@ class StateLayout {
   }
 
   void collective(Phase phase, CollectiveOp op, Group group, BufferId in, BufferId out,
-                  int64_t elements, DType type) {
+                  int64_t elements, DType type, bool whole = false) {
     if (size_of(group, plan()) == 1) return;
-    block_.ops(phase).push_back(
-        {Collective{op, group, elements * bytes_of(type), type}, Module::state, {in}, {out}});
+    Collective body{op, group, elements * bytes_of(type), type};
+    body.whole = whole;
+    // What ZeRO 3 gathers and frees goes layer by layer.
+    if (context_.trainer.bucket_bytes > 0 && plan().zero <= 2) {
+      const int64_t layers = std::max<int64_t>(1, context_.model.layers / (plan().pp * plan().vpp));
+      body.pooled =
+          std::min(static_cast<int64_t>(context_.trainer.bucket_bytes), layers * body.bytes);
+    }
+    block_.ops(phase).push_back({body, Module::state, {in}, {out}});
   }
 
   void phases(const FlatState& flat, int64_t own) {
@@ -172,14 +179,15 @@ class StateLayout {
       collective(Phase::reduce, CollectiveOp::all_reduce, Group::tp, part, part,
                  flat.partial_elements, block_.buffer(flat.gradient).dtype);
     }
-    if (plan().zero == 1 && context_.trainer.zero1_all_reduces) {
+    const bool whole = context_.trainer.zero_all_reduces >= plan().zero;
+    if (plan().zero == 1 && whole) {
       for (const Group group : {flat.shard, flat.replicate}) {
         collective(Phase::reduce, CollectiveOp::all_reduce, group, flat.gradient, flat.gradient,
                    trained(flat.elements), reduce);
       }
     } else if (plan().zero >= 1) {
       collective(Phase::reduce, CollectiveOp::reduce_scatter, flat.shard, flat.gradient,
-                 flat.gradient_shard, trained(flat.elements), reduce);
+                 flat.gradient_shard, trained(flat.elements), reduce, whole);
       collective(Phase::reduce, CollectiveOp::all_reduce, flat.replicate, flat.gradient_shard,
                  flat.gradient_shard, trained(own), reduce);
     } else {

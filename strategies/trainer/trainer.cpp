@@ -69,6 +69,8 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.expert_operands_apart = map.boolean("expert_operands_apart", t.expert_operands_apart);
   t.expert_chunks_sorted = map.boolean("expert_chunks_sorted", t.expert_chunks_sorted);
   t.experts_padded = map.boolean("experts_padded", t.experts_padded);
+  t.expert_load_ratio = map.number("expert_load_ratio", t.expert_load_ratio);
+  if (!(t.expert_load_ratio >= 1)) map.problem("expert_load_ratio", "must be 1 or more");
   t.moe_gates_in_activation = map.boolean("moe_gates_in_activation", t.moe_gates_in_activation);
   t.adapter_on_projection = map.boolean("adapter_on_projection", t.adapter_on_projection);
   t.adapter_dropout = map.boolean("adapter_dropout", t.adapter_dropout);
@@ -125,7 +127,9 @@ Status read_overlap(MapReader map, Trainer& t) {
   t.reduce_every_round = map.boolean("reduce_every_round", t.reduce_every_round);
   t.reduce_every_micro_batch = map.boolean("reduce_every_micro_batch", t.reduce_every_micro_batch);
   t.pipeline_reduces_once = map.boolean("pipeline_reduces_once", t.pipeline_reduces_once);
-  t.zero1_all_reduces = map.boolean("zero1_all_reduces", t.zero1_all_reduces);
+  t.zero_all_reduces = static_cast<int>(map.integer("zero_all_reduces", t.zero_all_reduces));
+  if (t.zero_all_reduces < 0 || t.zero_all_reduces > 2)
+    map.problem("zero_all_reduces", "must be 0, 1 or 2");
   t.bucket_bytes = map.number("bucket_bytes", t.bucket_bytes);
   return map.finish();
 }

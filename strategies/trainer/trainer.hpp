@@ -96,11 +96,13 @@ struct Trainer {
   bool expert_operands_apart = false;  ///< 8-bit operands of grouped products are one object and
                                        ///< several kernels an expert (Transformer Engine)
   bool expert_chunks_sorted =
-      false;                    ///< where a plain all-to-all brought tokens for several experts,
-                                ///< a copy puts them in order of experts, another back
-  bool experts_padded = false;  ///< rows of 8-bit experts are copied into multiples of a scale's
-                                ///< block and back (Transformer Engine's Fp8Padding)
-  bool dropout = false;         ///< hidden and attention dropout masks are made and kept
+      false;                     ///< where a plain all-to-all brought tokens for several experts,
+                                 ///< a copy puts them in order of experts, another back
+  double expert_load_ratio = 1;  ///< tokens on the rank with the fullest experts over the mean of
+                                 ///< its group; 1: routing is balanced, as benchmarks force it
+  bool experts_padded = false;   ///< rows of 8-bit experts are copied into multiples of a scale's
+                                 ///< block and back (Transformer Engine's Fp8Padding)
+  bool dropout = false;          ///< hidden and attention dropout masks are made and kept
   bool activation_recomputed = false;  ///< the MLP's product is made again in its backward kernel
                                        ///< instead of being kept (xformers SwiGLU)
   bool adapter_on_projection = false;  ///< adapters, where alone trained, also beside the product
@@ -160,9 +162,9 @@ struct Trainer {
                                           ///< reduced after the last micro-batch
   bool reduce_every_round = false;        ///< sharded gradients are reduced when an interleaved
                                           ///< schedule leaves a chunk
-  bool zero1_all_reduces = false;  ///< zero 1 reduces whole gradients to all ranks instead of
-                                   ///< scattering them
-  double bucket_bytes = 0;         ///< gradients per reduction; 0: one layer
+  int zero_all_reduces = 0;  ///< ZeRO stages up to this one reduce whole gradients to all
+                             ///< ranks instead of scattering them
+  double bucket_bytes = 0;   ///< per reduction, and per gather below ZeRO 3; 0: one layer
 
   // Host.
   HostClass host = HostClass::eager;

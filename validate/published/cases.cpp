@@ -201,6 +201,7 @@ class CaseReader {
       Trainer& t = out.trainer;
       out.adapters_only = t.adapters_only = said.adapters_only.value_or(t.adapters_only);
       MESHPLAN_CHECK(read_facts(*said.trainer, t));
+      out.model.tied_embeddings = said.tied_head.value_or(out.model.tied_embeddings);
       if (said.expert_tp) out.expert_tp = said.expert_tp;
       if (said.micro_batch) out.micro_batch = said.micro_batch;
       if (!said.recompute.empty()) out.recompute = said.recompute;

@@ -107,6 +107,7 @@ Result<Mapping> Mapping::read(const std::string& path) {
     MESHPLAN_CHECK(next.trainer->finish());
     if (entry.has("sees_tokens")) next.sees_tokens = entry.integer("sees_tokens");
     if (entry.has("micro_batch")) next.micro_batch = entry.integer("micro_batch");
+    if (entry.has("tied_head")) next.tied_head = entry.boolean("tied_head");
     if (entry.has("expert_tp")) next.expert_tp = entry.integer("expert_tp");
     MESHPLAN_CHECK(entry.finish());
     out.statements_.push_back(std::move(next));

@@ -43,6 +43,7 @@ struct Statement {
   bool of_experts = false;             ///< nothing to a dense model
   std::optional<int64_t> sees_tokens;  ///< most tokens that one attends to: several documents share
                                        ///< a sequence; 0: all before it
+  std::optional<bool> tied_head;       ///< the head multiplies by the embedding's weights
   std::optional<int64_t> expert_tp;    ///< tensor parallelism of the experts
   std::string recompute;               ///< modules of selective recompute; "": not told
   std::optional<int64_t> micro_batch;  ///< where the row states none

@@ -180,6 +180,17 @@ TEST_CASE("Sizes left out of the node tables are predicted from their neighbours
   }
 }
 
+TEST_CASE("Rings of a library that sends an all-reduce over one NIC's share", "[collectives]") {
+  const CollectiveModel nccl = model("a100-sxm4-80gb"), oneccl = model("max-1550-tile");
+  const auto ratio = [&](CollectiveOp op, int64_t per_node) {
+    const GroupLinks links = h100(16, per_node);
+    return oneccl.time(op, 16 * kGiB, links).seconds / nccl.time(op, 16 * kGiB, links).seconds;
+  };
+  CHECK(ratio(CollectiveOp::all_reduce, 1) == Approx(1));
+  CHECK(ratio(CollectiveOp::all_reduce, 4) == Approx(4).epsilon(0.05));
+  CHECK(ratio(CollectiveOp::all_gather, 4) == Approx(1));
+}
+
 TEST_CASE("A ring over fewer NICs takes less from the kernels beside it", "[collectives]") {
   CHECK(occupancy(CollectiveOp::all_gather, h100(1, 8)) == 1);
   // 50 of 450 GB/s, and 8 NICs' 400.

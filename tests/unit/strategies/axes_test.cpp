@@ -109,6 +109,21 @@ TEST_CASE("HSDP: gradients scattered over the shards, their parts summed over th
     CHECK(moved(layer, Phase::gather, Group::shard) ==
           Moved{{{CollectiveOp::all_gather, 2 * n}, 1}});
   }
+  SECTION("zero 2 of a trainer that sums whole gradients on all ranks") {
+    const auto whole = [&](int zero) {
+      c.plan.zero = zero;
+      bool out = false;
+      const Block layer = c.layer();
+      for (const Op& op : layer.ops(Phase::reduce))
+        if (const auto* sum = std::get_if<Collective>(&op.body); sum && sum->group == Group::shard)
+          out = sum->whole;
+      return out;
+    };
+    CHECK_FALSE(whole(2));
+    c.trainer.zero_all_reduces = 2;
+    CHECK(whole(2));
+    CHECK_FALSE(whole(3));
+  }
   SECTION("FSDP with resharding gathers in each micro-batch, without it once") {
     c.plan.zero = 3;
     CHECK(c.layer().gather_when == When::each_micro_batch);
@@ -156,6 +171,19 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
     for (const Parameter& parameter : layer.parameters)
       if (parameter.expert) expert_values += layer.buffer(parameter.weight).elements();
     CHECK(expert_values == kExperts / 4 * 3 * kH * kF);
+  }
+  SECTION("uneven routing: the fullest rank's copies and products") {
+    c.plan.ep = 4;
+    c.trainer.expert_load_ratio = 1.5;
+    const Block layer = c.layer();
+    for (const Phase phase : {Phase::forward, Phase::backward})
+      CHECK(moved(layer, phase, Group::ep) ==
+            Moved{{{CollectiveOp::all_to_all, copies * 3 / 2}, 2}});
+    int64_t rows = 0;
+    for (const Op& op : layer.ops(Phase::forward))
+      if (const auto* product = std::get_if<Gemm>(&op.body); product && product->groups > 1)
+        rows = product->m * product->groups;
+    CHECK(rows == copies / 2 / kH * 3 / 2);
   }
   SECTION("latent experts: what is exchanged and what the experts hold shrinks with the width") {
     c.plan.ep = 4;

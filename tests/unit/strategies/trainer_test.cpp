@@ -63,7 +63,7 @@ TEST_CASE("mechanisms that the sources state") {
   CHECK(meta.context_parallel_kinds == std::vector<std::string>{"all-gather"});
   CHECK_FALSE(find_trainer("torchtitan")->master_weights);
   CHECK(find_trainer("llm.c")->host == HostClass::native);
-  CHECK(find_trainer("aleph-alpha")->zero1_all_reduces);
+  CHECK(find_trainer("aleph-alpha")->zero_all_reduces == 1);
   const Trainer own = *find_trainer("meshplan");
   CHECK(own.compute.front() == DType::fp32);
   CHECK(own.context_bytes == 0);
@@ -75,7 +75,7 @@ TEST_CASE("a file that begins with another trainer states what differs") {
   CHECK(kernel.fused_norm);
   CHECK(kernel.id == "aleph-alpha-rms");
   CHECK(kernel.aliases.empty());
-  CHECK(kernel.zero1_all_reduces == base.zero1_all_reduces);
+  CHECK(kernel.zero_all_reduces == base.zero_all_reduces);
   CHECK(kernel.gradient_bf16 == base.gradient_bf16);
   CHECK(kernel.schedules == base.schedules);
   CHECK(kernel.overlap_p2p == base.overlap_p2p);

@@ -105,6 +105,24 @@ TEST_CASE("what recipes of fine-tuning set", "[published]") {
   CHECK(trainer("70b-lora", "fp8", h100).tp_scatter_in_pieces);
 }
 
+TEST_CASE("what a source says of routing and of its head", "[published]") {
+  const auto ratio = [](const std::string& id) {
+    const Case row = one(with(kMixtral, {{"id", id}}));
+    REQUIRE(row.question);
+    return row.question->trainer.expert_load_ratio;
+  };
+  CHECK(ratio("qwen3-30b-h100-natural") == 1.6);
+  CHECK(ratio("qwen3-30b-h100-perf") == 1);
+  CHECK(ratio("zoo-q235-long-16k-dropless") == 1.6);
+  const auto tied = [](const std::string& detail) {
+    const Case row = one(with(kLlama, {{"model", "SmolLM3 L8"}, {"source_detail", detail}}));
+    REQUIRE(row.question);
+    return row.question->model.tied_embeddings;
+  };
+  CHECK(tied("a blog"));
+  CHECK_FALSE(tied("argonne-lcf/Megatron-DeepSpeed ALCF/notes/AuroraGPT-small.md"));
+}
+
 TEST_CASE("what a row is taken to mean names no recipe that does not count for it", "[published]") {
   const Cells recipe = {{"framework", "Megatron-Bridge (NeMo container 26.06)"},
                         {"source_detail", "release 26.06, \"GPT OSS 120B\""}};
