@@ -210,12 +210,12 @@ OpPrice price(const Op& op, const PriceContext& context) {
       take(context.collectives.sent_once(bytes, collective->copies, collective->reach, links));
       return result;
     }
-    const CollectiveOp op = collective->whole ? CollectiveOp::all_reduce : collective->op;
+    const CollectiveOp kind = collective->whole ? CollectiveOp::all_reduce : collective->op;
     const double pooled = collective->pooled > 0 ? static_cast<double>(collective->pooled) : bytes;
-    take(context.collectives.time(op, pooled, links));
+    take(context.collectives.time(kind, pooled, links));
     result.seconds *= bytes / pooled;
     if (links.nodes > 1) result.seconds *= context.network_slowdown;
-    result.occupancy = occupancy(op, links);
+    result.occupancy = occupancy(kind, links);
     return result;
   } else if (const auto* bucket = std::get_if<BucketStep>(&op.body)) {
     const BucketPrice parts = bucket_price(*bucket, context);
