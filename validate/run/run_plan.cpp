@@ -49,6 +49,10 @@ std::vector<std::string> make_runnable(RunQuestion& question) {
     replace(trainer.ep_sends_once, false, "tokens sent once to each rank: sent to each expert");
     replace(trainer.moe_gates_in_activation, false,
             "gates inside the experts' activation: applied to their output");
+    replace(trainer.expert_load_ratio, 1, "uneven routing: room for an equal share of the tokens");
+  }
+  if (plan.zero == 2) {
+    replace(trainer.zero_all_reduces, 0, "gradients summed whole on all ranks: scattered");
   }
   if (plan.cp == 1) {
     replace(trainer.attention, AttentionKernel::flash, "materialised attention: run in tiles");

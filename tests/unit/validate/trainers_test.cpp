@@ -97,6 +97,23 @@ TEST_CASE("dropless experts equal one rank's, within the bound") {
   }
 }
 
+TEST_CASE("routing that is priced as uneven runs with an even share of rows") {
+  RunQuestion question{.model = test::small_moe(),
+                       .plan = test::fp32_plan(),
+                       .batch = {test::kSequence, test::kSequences},
+                       .trainer = test::fp32_trainer(),
+                       .options = options()};
+  question.plan.dp_shard = question.plan.ep = 2;
+  question.plan.zero = 2;
+  question.trainer.expert_load_ratio = 1.7;
+  question.trainer.zero_all_reduces = 2;
+  const Result<RunAnswer> answer = run_plan(question);
+  if (!answer.ok()) FAIL(render(answer.error()));
+  CHECK(answer->routed.rows == 16);
+  CHECK(answer->ledger_equal());
+  CHECK(answer->memory_equal);
+}
+
 TEST_CASE("what is priced only") {
   const Trainer trainer = find_trainer("megatron-core").value();
   Plan plan;
