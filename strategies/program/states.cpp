@@ -151,7 +151,7 @@ class StateLayout {
     body.whole = whole;
     // What ZeRO 3 gathers and frees goes layer by layer.
     if (context_.trainer.bucket_bytes > 0 && plan().zero <= 2) {
-      const int64_t layers = std::max<int64_t>(1, context_.model.layers / (plan().pp * plan().vpp));
+      const int64_t layers = std::max<int64_t>(1, context_.model.layers / plan().pp / plan().vpp);
       body.pooled =
           std::min(static_cast<int64_t>(context_.trainer.bucket_bytes), layers * body.bytes);
     }

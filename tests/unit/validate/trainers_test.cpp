@@ -88,7 +88,7 @@ TEST_CASE("dropless experts equal one rank's, within the bound") {
     CHECK(many.ledger_equal());
     CHECK(many.memory_equal);
     // steps x layers x tokens x choices; room for all 32 tokens of a micro-batch
-    CHECK(many.routed.pairs == 3 * 4 * 256 * 2);
+    CHECK(many.routed.pairs == int64_t{3} * 4 * 256 * 2);
     CHECK(many.routed.dropped == 0);
     CHECK(many.routed.rows == 32);
     CHECK(many.routed.busiest > 16);  // more than the even share
