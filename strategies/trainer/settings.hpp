@@ -10,8 +10,8 @@
 namespace meshplan {
 
 /// Sets one fact of the sections kernels, formats, overlap, host and memory, and notes it in
-/// `trainer.settings`; what holds already changes and notes nothing. ErrorKind::input: no such
-/// section, key or value.
+/// `trainer.settings`; what holds already changes and notes nothing, what goes back to the file's
+/// value is noted no more. ErrorKind::input: no such section, key or value.
 Status set(Trainer& trainer, const TrainerSetting& setting);
 
 /// "overlap.grad_reduce: false", as messages name it.

@@ -129,4 +129,6 @@ TEST_CASE("a plan's settings of its trainer: what changes is noted, by section a
   CHECK_FALSE(set(trainer, {"plans", "max_zero", "1"}).ok());
   CHECK_FALSE(set(trainer, {"overlap", "tp", "most"}).ok());
   CHECK(trainer == before);
+  REQUIRE(set(trainer, {"kernels", "dropout", "false"}).ok());  // as its file says
+  CHECK(settings_text(trainer) == "overlap.grad_reduce: false, overlap.tp: bulk");
 }
