@@ -243,7 +243,7 @@ CollectiveEstimate CollectiveModel::time(CollectiveOp op, double bytes,
 }
 
 CollectiveEstimate CollectiveModel::sent_once(double bytes, int64_t copies, double reach,
-                                              const GroupLinks& links) const {
+                                              double map_bytes, const GroupLinks& links) const {
   if (links.ranks <= 1 || bytes <= 0) return {0, 0, 0, Provenance::measured};
   const auto& s = data_->config.sent_once;
   const auto k = static_cast<double>(copies);
@@ -255,6 +255,7 @@ CollectiveEstimate CollectiveModel::sent_once(double bytes, int64_t copies, doub
   // Rates count what stays on the rank or in the node, as those of the source do.
   CollectiveEstimate out;
   out.latency_s = links.nodes > 1 ? s.base_across_s : s.base_s;
+  if (links.nodes > 1 && map_bytes > 0) out.latency_s += s.map_s + map_bytes / s.map_bytes_per_s;
   const double inside = bytes / k * distinct(links.ranks) /
                         (at_doubling(s.ranks, s.share, links.ranks_per_node) *
                          std::max(links.intra_bytes_per_s, 1.0));

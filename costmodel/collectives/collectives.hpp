@@ -49,8 +49,11 @@ class CollectiveModel {
 
   /// Exchange of experts in which a token goes once to each node that holds one of its experts and
   /// from there once to each rank (DeepEP, HybridEP; DeepSeek-V3 report, section 3.2.2). bytes: of
-  /// all `copies` of every token; reach: share of the ranks that one token's copies may go to.
-  CollectiveEstimate sent_once(double bytes, int64_t copies, double reach,
+  /// all `copies` of every token; reach: share of the ranks that one token's copies may go to;
+  /// map_bytes: of the map of tokens to experts that is gathered before (0: known from the way
+  /// there). Without the copies of tokens into and out of the library's buffers: those are what
+  /// sorts the tokens by expert.
+  CollectiveEstimate sent_once(double bytes, int64_t copies, double reach, double map_bytes,
                                const GroupLinks& links) const;
 
   /// Every rank of the group sends `bytes` to its neighbour at once (pipeline, ring attention).

@@ -64,6 +64,7 @@ Result<CollectiveConfig> CollectiveConfig::find(const std::string& id) {
   MESHPLAN_CHECK(all.finish());
   MapReader once = in.map("sent_once");
   out.sent_once = {once.number("base_us") * kMicro, once.number("base_across_us") * kMicro,
+                   once.number("map_us") * kMicro,  once.positive("map_gb_per_s") * kGiga,
                    once.numbers("ranks"),           once.numbers("share"),
                    once.numbers("nodes"),           once.numbers("share_across")};
   const auto& s = out.sent_once;

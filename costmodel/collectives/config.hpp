@@ -35,6 +35,7 @@ struct CollectiveConfig {
   } all_to_all;
   struct {
     double base_s, base_across_s;
+    double map_s, map_bytes_per_s;            ///< across nodes; inside it takes no time of its own
     std::vector<double> ranks, share;         ///< of the links inside the node
     std::vector<double> nodes, share_across;  ///< of the NICs
   } sent_once;

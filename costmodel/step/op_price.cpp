@@ -207,7 +207,8 @@ OpPrice price(const Op& op, const PriceContext& context) {
     const auto bytes = static_cast<double>(collective->bytes);
     const GroupLinks& links = context.of(collective->group);
     if (collective->copies > 1) {  // measured as a trainer calls it
-      take(context.collectives.sent_once(bytes, collective->copies, collective->reach, links));
+      const auto map = static_cast<double>(collective->map_bytes);
+      take(context.collectives.sent_once(bytes, collective->copies, collective->reach, map, links));
       return result;
     }
     const CollectiveOp kind = collective->whole ? CollectiveOp::all_reduce : collective->op;

@@ -123,14 +123,15 @@ Op BlockBuilder::collective(CollectiveOp op, Group group, BufferId in, BufferId 
 
 BufferId BlockBuilder::exchange(const std::string& name, Module module, CollectiveOp op,
                                 CollectiveOp back, Group group, BufferId x, int64_t rows,
-                                int64_t copies, double reach) {
+                                const Collective& sent) {
   const Buffer from = at(x);
   const BufferId y = value(name, rows, from.cols, from.dtype);
   const auto add = [=, this](Phase phase, CollectiveOp kind, BufferId in, BufferId out) {
     Op exchanged = collective(kind, group, in, out, module);
-    auto& sent = std::get<Collective>(exchanged.body);
-    sent.copies = copies;
-    sent.reach = reach;
+    auto& body = std::get<Collective>(exchanged.body);
+    body.copies = sent.copies;
+    body.reach = sent.reach;
+    if (phase == Phase::forward) body.map_bytes = sent.map_bytes;
     block_.ops(phase).push_back(std::move(exchanged));
   };
   add(Phase::forward, op, x, y);

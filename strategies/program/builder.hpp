@@ -92,9 +92,10 @@ class BlockBuilder {
   /// weighed: of experts whose gates weigh this result, not their output.
   BufferId activation(const std::string& name, Module module, BufferId x, ActivationType type,
                       int64_t rows, int64_t cols, bool weighed = false);
-  /// y = collective of x with `rows` rows; its backward is `back`. copies, reach: see Collective.
+  /// y = collective of x with `rows` rows; its backward is `back`. Of sent: copies and reach hold
+  /// both ways, map_bytes forward; the rest is set here.
   BufferId exchange(const std::string& name, Module module, CollectiveOp op, CollectiveOp back,
-                    Group group, BufferId x, int64_t rows, int64_t copies = 1, double reach = 1);
+                    Group group, BufferId x, int64_t rows, const Collective& sent = {});
 
   /// Operation of the forward pass, and the rule of its backward pass.
   void forward(const Body& body, Module module, std::vector<BufferId> in,

@@ -129,14 +129,17 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
     y = builder.local("latent in", Module::dispatch, y, down);
   }
   y = experts.dispatch(y);
-  const int64_t copies = context.trainer.ep_sends_once ? moe.top_k : 1;
+  Collective sent{};
+  sent.copies = context.trainer.ep_sends_once ? moe.top_k : 1;
   // Groups of experts lie on neighbouring ranks.
-  const double reach =
-      moe.groups > 0 ? static_cast<double>(moe.groups_per_token) / static_cast<double>(moe.groups)
-                     : 1;
+  if (moe.groups > 0)
+    sent.reach = static_cast<double>(moe.groups_per_token) / static_cast<double>(moe.groups);
   if (plan.ep > 1) {
+    // A byte for each token of the group and expert (Megatron-Core's routing_map).
+    Collective dispatched = sent;
+    if (sent.copies > 1) dispatched.map_bytes = tokens * plan.ep * moe.experts;
     y = builder.exchange("dispatched", Module::dispatch, CollectiveOp::all_to_all,
-                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies, reach);
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, dispatched);
   }
   if (plan.etp > 1) {
     y = builder.exchange("dispatched.gathered", Module::dispatch, CollectiveOp::all_gather,
@@ -182,7 +185,7 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   }
   if (plan.ep > 1) {
     y = builder.exchange("returned", Module::combine, CollectiveOp::all_to_all,
-                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, copies, reach);
+                         CollectiveOp::all_to_all, Group::ep, y, experts.rows, sent);
   }
   y = experts.combine(y);
   if (moe.latent > 0) {

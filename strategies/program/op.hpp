@@ -193,11 +193,12 @@ struct Collective {
   Group group;
   int64_t bytes;
   DType dtype;
-  bool maximum = false;  ///< all_reduce takes the largest instead of the sum
-  int64_t copies = 1;    ///< all_to_all of experts: rows of each token; more than one only where
-                         ///< the trainer sends what goes to the same place once
-  double reach = 1;      ///< share of the ranks that one token's copies may go to: limited routing
-  bool alone = false;    ///< nothing is there that it could run beside
+  bool maximum = false;   ///< all_reduce takes the largest instead of the sum
+  int64_t copies = 1;     ///< all_to_all of experts: rows of each token; more than one only where
+                          ///< the trainer sends what goes to the same place once
+  double reach = 1;       ///< share of the ranks that one token's copies may go to: limited routing
+  int64_t map_bytes = 0;  ///< with copies: which token goes where, gathered before; 0: known by now
+  bool alone = false;     ///< nothing is there that it could run beside
   int64_t pooled =
       0;  ///< bytes that go together: with those of other layers, or in parts; 0: these
   bool whole = false;  ///< reduce_scatter done by an all-reduce of which each rank keeps its part

@@ -164,17 +164,23 @@ TEST_CASE("an exchange of experts that sends a token once to each place") {
   links.inter_latency_s = 3e-6;
   const double bytes = 8e9;      // long enough for latencies not to matter
   context.network_slowdown = 2;  // not for these: they were measured as a trainer calls them
-  const auto seconds = [&](double reach) {
+  const auto seconds = [&](double reach, int64_t map_bytes = 0) {
     Collective op{CollectiveOp::all_to_all, Group::ep, static_cast<int64_t>(bytes), DType::bf16};
     op.copies = 8;
     op.reach = reach;
+    op.map_bytes = map_bytes;
     return price(Op{op, Module::dispatch, {}, {}}, context).seconds;
   };
   // 1 GB of tokens. A token goes to the other node with 1 - 2^-8, over 0.67 of 50 GB/s; inside, to
   // 16 (1 - (15/16)^8) = 6.45 ranks over 0.834 of 450 GB/s: 17 ms, hidden.
-  CHECK(seconds(1) == Approx(0.5e-3 + 255.0 / 256 / 33.5));
+  CHECK(seconds(1) == Approx(0.1e-3 + 255.0 / 256 / 33.5));
   // Limited to half of the ranks, one node of two: every second token crosses.
-  CHECK(seconds(0.5) == Approx(0.5e-3 + 0.5 / 33.5));
+  CHECK(seconds(0.5) == Approx(0.1e-3 + 0.5 / 33.5));
+  // The map of tokens to experts is gathered first, across nodes at 175 GB/s after 0.12 ms.
+  CHECK(seconds(1, 175'000'000) - seconds(1) == Approx(1.12e-3));
+  links.nodes = links.hosts = 1;
+  links.ranks_per_node = 16;
+  CHECK(seconds(1, 175'000'000) == seconds(1));
 }
 
 TEST_CASE("an exchange of experts beside the work of another micro-batch") {

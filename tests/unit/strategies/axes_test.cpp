@@ -172,6 +172,23 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
       if (parameter.expert) expert_values += layer.buffer(parameter.weight).elements();
     CHECK(expert_values == kExperts / 4 * 3 * kH * kF);
   }
+  SECTION("which token goes where is gathered on the way there, once, where tokens are sent once") {
+    c.plan.ep = 4;
+    const auto maps = [&](Phase phase) {
+      std::vector<int64_t> bytes;
+      const Block layer = c.layer();
+      for (const Op& op : layer.ops(phase)) {
+        const auto* sent = std::get_if<Collective>(&op.body);
+        if (sent != nullptr && sent->group == Group::ep) bytes.push_back(sent->map_bytes);
+      }
+      return bytes;
+    };
+    c.trainer.ep_sends_once = true;
+    CHECK(maps(Phase::forward) == std::vector<int64_t>{4 * kS * kExperts, 0});
+    CHECK(maps(Phase::backward) == std::vector<int64_t>{0, 0});
+    c.trainer.ep_sends_once = false;
+    CHECK(maps(Phase::forward) == std::vector<int64_t>{0, 0});
+  }
   SECTION("uneven routing: the fullest rank's copies and products") {
     c.plan.ep = 4;
     c.trainer.expert_load_ratio = 1.5;
