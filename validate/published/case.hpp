@@ -36,7 +36,7 @@ struct Question {
   bool adapters_only = false;              ///< LoRA: the weights of the model are frozen
   // What the row's words say beyond its columns.
   std::optional<int64_t> expert_tp;
-  std::string recompute;               ///< modules of selective recompute
+  std::string recompute;               ///< by the source's recipes, where a row leaves it open
   std::optional<int64_t> micro_batch;  ///< sequences, where its column is empty
   /// The same trainer with settings of its recipes that save memory, fewest first; the first with
   /// which a plan fits is taken if none fits without.

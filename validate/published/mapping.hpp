@@ -45,7 +45,7 @@ struct Statement {
                                        ///< a sequence; 0: all before it
   std::optional<bool> tied_head;       ///< the head multiplies by the embedding's weights
   std::optional<int64_t> expert_tp;    ///< tensor parallelism of the experts
-  std::string recompute;               ///< modules of selective recompute; "": not told
+  std::string recompute;               ///< how much, where the row leaves it open; "": not told
   std::optional<int64_t> micro_batch;  ///< where the row states none
 
   /// `text` and `precision` in lower case.

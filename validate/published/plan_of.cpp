@@ -211,10 +211,16 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
   return Done{};
 }
 
+/// What a row may have recomputed.
+struct RowRecompute {
+  RecomputeChoice choice;
+  int64_t layers = 0;  ///< of each chunk of a stage, where that is stated; 0: the choice's share
+};
+
 /// One choice where the row states it; else the trainer's default, then more and more until it
 /// fits: what selective means, everything but products, quarters of the layers, everything.
-Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const TrainerDefaults& defaults,
-                                                  Question& question) {
+Result<std::vector<RowRecompute>> recompute_of(QuestionRow& row, const TrainerDefaults& defaults,
+                                               Question& question) {
   // Where no scores are kept, recomputing the core of attention saves nothing: a mixture of experts
   // that is recomputed selectively makes its experts' work again.
   const bool experts = question.model.moe && question.trainer.attention == AttentionKernel::flash &&
@@ -222,36 +228,39 @@ Result<std::vector<RecomputeChoice>> recompute_of(QuestionRow& row, const Traine
   const uint32_t selective =
       modules_of(defaults.selective) | (experts ? cheap_modules() | expert_modules() : 0);
   MESHPLAN_TRY(RecomputeWords stated, recompute_words(row.text("recompute")));
-  if (!question.recompute.empty() &&
-      (!stated.stated || (stated.kind == Recompute::selective && stated.modules == 0))) {
-    MESHPLAN_TRY(stated, recompute_words(question.recompute));
+  const bool how_much_is_open = (stated.kind == Recompute::selective && stated.modules == 0) ||
+                                (stated.kind == Recompute::full && stated.layers == 0);
+  MESHPLAN_TRY(const RecomputeWords recipe, recompute_words(question.recompute));
+  if (recipe.stated && (!stated.stated || (how_much_is_open && recipe.kind == stated.kind))) {
+    stated = recipe;
     question.chosen.push_back(
         fmt::format("recompute: {} by the source's recipes", question.recompute));
   }
   if (stated.stated) {
-    if (stated.kind != Recompute::selective) return std::vector<RecomputeChoice>{{stated.kind, 0}};
+    if (stated.kind != Recompute::selective)
+      return std::vector<RowRecompute>{{{stated.kind, 0}, stated.layers}};
     if (stated.modules != 0)
-      return std::vector<RecomputeChoice>{{Recompute::selective, stated.modules}};
+      return std::vector<RowRecompute>{{{Recompute::selective, stated.modules}}};
     question.chosen.emplace_back(
         "recompute: selective of what is not stated; what the trainer means by it, or the next "
         "that fits");
-    return std::vector<RecomputeChoice>{
-        {Recompute::selective, selective},
-        {Recompute::selective, selective | cheap_modules()},
-        {Recompute::selective, selective | cheap_modules() | expert_modules()}};
+    return std::vector<RowRecompute>{
+        {{Recompute::selective, selective}},
+        {{Recompute::selective, selective | cheap_modules()}},
+        {{Recompute::selective, selective | cheap_modules() | expert_modules()}}};
   }
   MESHPLAN_TRY(const Recompute usual, recompute_from(defaults.recompute));
   question.chosen.push_back(
       fmt::format("recompute: not stated; {}, or the next that fits", defaults.recompute));
-  std::vector<RecomputeChoice> out;
-  if (usual == Recompute::none) out.push_back({Recompute::none, 0});
+  std::vector<RowRecompute> out;
+  if (usual == Recompute::none) out.push_back({{Recompute::none, 0}});
   if (usual != Recompute::full) {
-    out.push_back({Recompute::selective, selective});
-    out.push_back({Recompute::selective, selective | cheap_modules()});
+    out.push_back({{Recompute::selective, selective}});
+    out.push_back({{Recompute::selective, selective | cheap_modules()}});
   }
   if (usual != Recompute::full && recomputes_some_layers(question.trainer, Recompute::full))
-    for (const double share : kRecomputeShares) out.push_back({Recompute::full, 0, share});
-  out.push_back({Recompute::full, 0});
+    for (const double share : kRecomputeShares) out.push_back({{Recompute::full, 0, share}});
+  out.push_back({{Recompute::full, 0}});
   return out;
 }
 
@@ -270,14 +279,18 @@ bool states_cannot_fit(const Question& question, const Plan& plan) {
 
 /// The plan with each number of chunks, tensor parallelism of the experts and micro-batch that it
 /// may have.
-std::vector<Plan> level_of(Plan plan, double recomputed, const std::vector<int>& chunks,
+std::vector<Plan> level_of(Plan plan, const RowRecompute& recompute, const std::vector<int>& chunks,
                            const std::vector<int>& expert_tp, const std::vector<int64_t>& micro,
                            const Question& question) {
   std::vector<Plan> level;
   for (const int count : chunks) {
     plan.vpp = count;
     plan.schedule = count > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
-    plan.recompute_layers = recomputed_layers(recomputed, question.model.layers, plan);
+    const int64_t layers = question.model.layers;
+    plan.recompute_layers =
+        recompute.layers == 0 ? recomputed_layers(recompute.choice.share, layers, plan)
+        : recompute.layers * plan.virtual_stages() < layers ? static_cast<int>(recompute.layers)
+                                                            : -1;
     plan.layer_split = layers_of_stages(question.trainer, question.model, plan.virtual_stages());
     for (const int etp : expert_tp) {
       plan.etp = etp;
@@ -360,7 +373,7 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
     chunks = chunk_counts(question.model.layers, d.pp);
     if (chunks.size() > 1) chosen.emplace_back("vpp: not stated; the fastest that fits");
   }
-  MESHPLAN_TRY(const std::vector<RecomputeChoice> choices, recompute_of(row, defaults, question));
+  MESHPLAN_TRY(const std::vector<RowRecompute> choices, recompute_of(row, defaults, question));
   if (d.dp > 1 && question.trainer.max_zero >= 3 && states_cannot_fit(question, plan)) {
     chosen.push_back(fmt::format(
         "dp_shard: with ZeRO {} weights and gradients alone exceed the memory; fully sharded",
@@ -373,15 +386,15 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
   const bool may_shard =
       !shard.stated && plan.zero == 0 && d.dp > 1 && question.trainer.max_zero > 0;
   if (may_shard) chosen.emplace_back("dp_shard: ZeRO 1 where nothing fits without it");
-  for (const RecomputeChoice& choice : choices) {
-    plan.recompute = choice.kind;
-    plan.recompute_modules = choice.modules;
-    question.levels.push_back(level_of(plan, choice.share, chunks, expert_tp, micro, question));
+  for (const RowRecompute& recompute : choices) {
+    plan.recompute = recompute.choice.kind;
+    plan.recompute_modules = recompute.choice.modules;
+    question.levels.push_back(level_of(plan, recompute, chunks, expert_tp, micro, question));
     if (!may_shard || plan.zero > 0) continue;
     plan.zero = 1;
     plan.dp_shard = static_cast<int>(d.dp);
     plan.dp_replicate = 1;
-    question.levels.push_back(level_of(plan, choice.share, chunks, expert_tp, micro, question));
+    question.levels.push_back(level_of(plan, recompute, chunks, expert_tp, micro, question));
   }
   return Done{};
 }

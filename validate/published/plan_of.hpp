@@ -39,10 +39,12 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
 Result<int64_t> gpus_of(QuestionRow& row, std::vector<std::string>& chosen);
 
 /// "", "none", "off", "0", "false" -> none; "selective", "core_attn", "mlp,layernorm", ... ->
-/// selective with the modules named; "full", "1", "block", ... -> full.
+/// selective with the modules named; "full", "1", "block", ... -> full; "full:5" -> full, of 5
+/// layers per chunk of a stage (Megatron-Core's recompute_num_layers by block).
 struct RecomputeWords {
   bool stated = false;
   Recompute kind = Recompute::none;
+  int64_t layers = 0;    ///< of a chunk of a stage, recomputed in full; 0: all
   uint32_t modules = 0;  ///< bit set of Module; 0: what the trainer means by the word
 };
 Result<RecomputeWords> recompute_words(const std::string& text);

@@ -81,6 +81,11 @@ Result<RecomputeWords> recompute_words(const std::string& text) {
   const std::vector<std::string> parts = split(words);
   if (!parts.empty() && parts.front() == "full") {
     out.kind = Recompute::full;
+    // By block the number is of layers that recompute; uniformly all do, in groups of it.
+    if (std::find(parts.begin(), parts.end(), "uniform") != parts.end()) return out;
+    for (const std::string& part : parts)
+      if (const auto layers = number_of(part); layers && *layers >= 1 && out.layers == 0)
+        out.layers = static_cast<int64_t>(*layers);
     return out;
   }
   out.kind = Recompute::selective;

@@ -217,6 +217,10 @@ TEST_CASE("spellings of recompute, sharding, precision and offload", "[published
   CHECK(!recompute_words("")->stated);
   CHECK(recompute_words("Full")->kind == Recompute::full);
   CHECK(recompute_words("full (block 4)")->kind == Recompute::full);
+  CHECK(recompute_words("full")->layers == 0);
+  CHECK(recompute_words("full (block 4)")->layers == 4);
+  CHECK(recompute_words("full:5")->layers == 5);
+  CHECK(recompute_words("full (uniform 2)")->layers == 0);
   CHECK(recompute_words("selective")->modules == 0);
   CHECK(recompute_words("layernorm+moe_act")->modules ==
         (bit(Module::norm) | bit(Module::expert_activation)));

@@ -85,6 +85,34 @@ TEST_CASE("what the recipes of a release set for a model, a GPU and a format", "
         recompute_words("mla_up_proj+mlp").value().modules);
 }
 
+TEST_CASE("layers of a chunk that recompute in full", "[published]") {
+  // Of 80 / (pp vpp) in a chunk; -1: all.
+  const auto layers = [](const Cells& cells) {
+    const Case row = one(with(kLlama, cells));
+    REQUIRE(row.question);
+    const Plan& plan = row.question->levels[0][0];
+    return plan.recompute == Recompute::full ? plan.recompute_layers : 0;
+  };
+  const Cells chunks = {{"pp", "4"}, {"vpp", "5"}, {"dp", "2"}};
+  CHECK(layers(with(chunks, {{"recompute", "full"}})) == -1);
+  CHECK(layers(with(chunks, {{"recompute", "full (block 3)"}})) == 3);
+  CHECK(layers(with(chunks, {{"recompute", "full (block 4)"}})) == -1);
+  // A recipe's number holds where the row says full, no more, or nothing; not against the row.
+  const auto of_recipe = [&](const std::string& stated) {
+    return layers({{"framework", "Megatron-Bridge (NeMo container 26.02)"},
+                   {"source_detail", "commit 1, release 26.02, \"LLAMA3_8B\" DGX-H100"},
+                   {"pp", "1"},
+                   {"vpp", "1"},
+                   {"dp", "8"},
+                   {"recompute", stated}});
+  };
+  CHECK(of_recipe("full") == 5);
+  CHECK(of_recipe("") == 5);
+  CHECK(of_recipe("full (block 7)") == 7);
+  CHECK(of_recipe("none") == 0);
+  CHECK(of_recipe("selective") == 0);
+}
+
 TEST_CASE("what recipes of fine-tuning set", "[published]") {
   const auto trainer = [](const std::string& id, const std::string& format,
                           const std::string& gpu) {
