@@ -38,6 +38,29 @@ struct Words {
   std::string message, flag, value, hint;
 };
 
+/// No dp makes it right: a degree that does not divide what the others leave of the GPUs is wrong,
+/// or their number.
+Words no_whole_copies(const Plan& p, int64_t gpus) {
+  struct Degree {
+    const char* name;
+    int64_t ranks;
+  };
+  const Degree degrees[] = {{"tp", p.tp}, {"cp", p.cp}, {"pp", p.pp}};
+  const int64_t copy = int64_t{p.tp} * p.cp * p.pp;
+  Degree wrong = degrees[0];
+  for (const Degree& d : degrees) {
+    const bool alone = gpus % d.ranks != 0, before = gpus % wrong.ranks != 0;
+    if (alone != before ? alone : d.ranks > wrong.ranks) wrong = d;
+  }
+  const int64_t others = copy / wrong.ranks;
+  std::string hint = fmt::format("{} GPUs", nearest_multiples(copy, gpus));
+  if (gpus % others == 0)
+    hint = nearest_divisors(wrong.name, gpus / others, wrong.ranks, gpus) + "; or " + hint;
+  return {fmt::format("{} GPUs are not whole copies of the model: tp {} x cp {} x pp {} = {} ranks",
+                      gpus, p.tp, p.cp, p.pp, copy),
+          fmt::format("--{}", wrong.name), fmt::format("{}", wrong.ranks), hint};
+}
+
 }  // namespace
 
 std::string RuleChecker::nearest_units(uint32_t modules) const {
@@ -66,12 +89,13 @@ Diagnostic RuleChecker::describe(RuleId rule, const Plan& p) const {
       break;
     case RuleId::world: {
       const int64_t model_ranks = p.world() / p.dp();
+      if (gpus_ % model_ranks != 0) {
+        w = no_whole_copies(p, gpus_);
+        break;
+      }
       w = {fmt::format("tp {} x cp {} x pp {} x dp {} = {} ranks, but there are {} GPUs", p.tp,
                        p.cp, p.pp, p.dp(), p.world(), gpus_),
-           "--dp", text(p.dp()),
-           gpus_ % model_ranks == 0
-               ? fmt::format("dp {}", gpus_ / model_ranks)
-               : fmt::format("{} GPUs", nearest_multiples(model_ranks, gpus_))};
+           "--dp", text(p.dp()), fmt::format("dp {}", gpus_ / model_ranks)};
       break;
     }
     case RuleId::batch: {

@@ -71,6 +71,22 @@ TEST_CASE("universal rules: degrees, world, batch") {
       [](Case& c) { c.batch.global_sequences = 240; });
 }
 
+TEST_CASE("a number of GPUs that no dp makes whole: the degree that is wrong, and what is near") {
+  const auto said = [](int tp, int pp, int64_t gpus) {
+    Case c = legal();
+    c.plan.tp = tp, c.plan.pp = pp, c.plan.dp_shard = 1, c.gpus = gpus;
+    const auto d = violated(c.model, c.plan, c.batch, c.trainer, c.gpus);
+    REQUIRE(d);
+    return d->where + " " + d->value + ": " + d->hint;
+  };
+  CHECK(said(3, 1, 8) == "--tp 3: tp 2 or 4; or 6 or 9 GPUs");
+  CHECK(said(2, 3, 8) == "--pp 3: pp 2 or 4; or 6 or 12 GPUs");
+  CHECK(said(16, 1, 8) == "--tp 16: tp 8; or 16 GPUs");
+  CHECK(said(2, 8, 8) == "--pp 8: pp 4; or 16 GPUs");
+  CHECK(said(3, 5, 8) == "--pp 5: 15 GPUs");
+  CHECK(said(2, 2, 8) == "--dp 1: dp 2");
+}
+
 TEST_CASE("universal rules: what a degree cuts must be divisible by it") {
   breaks(
       RuleId::heads_by_tp, legal(), [](Case& c) { c.plan.tp = 3, c.gpus = 48; },
