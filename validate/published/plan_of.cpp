@@ -4,11 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "strategies/program/lower.hpp"
-#include "strategies/rules/rules.hpp"
 
 namespace meshplan {
 namespace {
@@ -209,59 +207,6 @@ Status formats_of(QuestionRow& row, const TrainerDefaults& defaults, Question& q
   }
   plan.gradient = gradient_of(question.trainer, plan.compute);
   return Done{};
-}
-
-/// What a row may have recomputed.
-struct RowRecompute {
-  RecomputeChoice choice;
-  int64_t layers = 0;  ///< of each chunk of a stage, where that is stated; 0: the choice's share
-};
-
-/// One choice where the row states it; else the trainer's default, then more and more until it
-/// fits: what selective means, everything but products, quarters of the layers, everything.
-Result<std::vector<RowRecompute>> recompute_of(QuestionRow& row, const TrainerDefaults& defaults,
-                                               Question& question) {
-  // Where no scores are kept, recomputing the core of attention saves nothing: a mixture of experts
-  // that is recomputed selectively makes its experts' work again.
-  const bool experts = question.model.moe && question.trainer.attention == AttentionKernel::flash &&
-                       defaults.selective == SelectiveMeaning::core_attention;
-  const uint32_t selective =
-      modules_of(defaults.selective) | (experts ? cheap_modules() | expert_modules() : 0);
-  MESHPLAN_TRY(RecomputeWords stated, recompute_words(row.text("recompute")));
-  const bool how_much_is_open = (stated.kind == Recompute::selective && stated.modules == 0) ||
-                                (stated.kind == Recompute::full && stated.layers == 0);
-  MESHPLAN_TRY(const RecomputeWords recipe, recompute_words(question.recompute));
-  if (recipe.stated && (!stated.stated || (how_much_is_open && recipe.kind == stated.kind))) {
-    stated = recipe;
-    question.chosen.push_back(
-        fmt::format("recompute: {} by the source's recipes", question.recompute));
-  }
-  if (stated.stated) {
-    if (stated.kind != Recompute::selective)
-      return std::vector<RowRecompute>{{{stated.kind, 0}, stated.layers}};
-    if (stated.modules != 0)
-      return std::vector<RowRecompute>{{{Recompute::selective, stated.modules}}};
-    question.chosen.emplace_back(
-        "recompute: selective of what is not stated; what the trainer means by it, or the next "
-        "that fits");
-    return std::vector<RowRecompute>{
-        {{Recompute::selective, selective}},
-        {{Recompute::selective, selective | cheap_modules()}},
-        {{Recompute::selective, selective | cheap_modules() | expert_modules()}}};
-  }
-  MESHPLAN_TRY(const Recompute usual, recompute_from(defaults.recompute));
-  question.chosen.push_back(
-      fmt::format("recompute: not stated; {}, or the next that fits", defaults.recompute));
-  std::vector<RowRecompute> out;
-  if (usual == Recompute::none) out.push_back({{Recompute::none, 0}});
-  if (usual != Recompute::full) {
-    out.push_back({{Recompute::selective, selective}});
-    out.push_back({{Recompute::selective, selective | cheap_modules()}});
-  }
-  if (usual != Recompute::full && recomputes_some_layers(question.trainer, Recompute::full))
-    for (const double share : kRecomputeShares) out.push_back({{Recompute::full, 0, share}});
-  out.push_back({{Recompute::full, 0}});
-  return out;
 }
 
 /// Weights and gradients of one rank alone, without states and activations.

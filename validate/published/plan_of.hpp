@@ -27,6 +27,7 @@
 #include "validate/published/case.hpp"
 #include "validate/published/mapping.hpp"
 #include "validate/published/question_row.hpp"
+#include "validate/published/row_recompute.hpp"
 
 namespace meshplan {
 
@@ -37,17 +38,6 @@ Status plans_of(QuestionRow& row, const TrainerDefaults& defaults, int64_t gpus,
 
 /// Number of GPUs: the column unless the degrees need more.
 Result<int64_t> gpus_of(QuestionRow& row, std::vector<std::string>& chosen);
-
-/// "", "none", "off", "0", "false" -> none; "selective", "core_attn", "mlp,layernorm", ... ->
-/// selective with the modules named; "full", "1", "block", ... -> full; "full:5" -> full, of 5
-/// layers per chunk of a stage (Megatron-Core's recompute_num_layers by block).
-struct RecomputeWords {
-  bool stated = false;
-  Recompute kind = Recompute::none;
-  int64_t layers = 0;    ///< of a chunk of a stage, recomputed in full; 0: all
-  uint32_t modules = 0;  ///< bit set of Module; 0: what the trainer means by the word
-};
-Result<RecomputeWords> recompute_words(const std::string& text);
 
 /// "bf16", "mxfp8", "nvfp4", ...
 Result<DType> precision_words(const std::string& text);
@@ -63,12 +53,5 @@ struct ShardWords {
   int64_t group = 0;
 };
 Result<ShardWords> shard_words(const std::string& text);
-
-/// Modules that "selective" means for a trainer where a row names none.
-uint32_t modules_of(SelectiveMeaning meaning);
-/// What runs again at little cost: norms, rotation, the core of attention, activations.
-uint32_t cheap_modules();
-/// The MLP and what experts do.
-uint32_t expert_modules();
 
 }  // namespace meshplan

@@ -112,4 +112,8 @@ std::string QuestionRow::where(const std::string& column) const {
   return fmt::format("{}:{}{}{}", table_.name(), record_.line, column.empty() ? "" : ": ", column);
 }
 
+bool one_of(const std::string& word, std::initializer_list<const char*> words) {
+  return std::any_of(words.begin(), words.end(), [&](const char* w) { return word == w; });
+}
+
 }  // namespace meshplan

@@ -4,6 +4,7 @@
 // step_s, measured_*, outcome, tier and notes are not among them: asking for one is a bug.
 #pragma once
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,5 +46,8 @@ class QuestionRow {
 
 /// A cell as a finite number; nothing if it is not one. "1e3", "12", "0.5".
 std::optional<double> number_of(std::string_view text);
+
+/// Is the word one of these spellings?
+bool one_of(const std::string& word, std::initializer_list<const char*> words);
 
 }  // namespace meshplan
