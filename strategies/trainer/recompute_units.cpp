@@ -20,10 +20,13 @@ const std::map<std::string, uint32_t>& units() {
       {"moe-activation", bit(Module::expert_activation)},
       {"shared-expert", bit(Module::shared_expert)},
       // Every second product is kept, so half of them run again: the output projection and the
-      // MLP's input, which hold half of a layer's product FLOPs.
+      // MLP's input, which hold half of a layer's product FLOPs. Experts' grouped products are no
+      // such operation and run again; what they exchange is kept (torchtitan 0.2,
+      // models/deepseek_v3/infra/parallelize.py, _op_sac_save_list).
       {"per-operation", bit(Module::norm) | bit(Module::rope) | bit(Module::activation) |
                             bit(Module::residual) | bit(Module::attention_out) |
-                            bit(Module::mlp_in)},
+                            bit(Module::mlp_in) | bit(Module::router) | bit(Module::experts) |
+                            bit(Module::expert_activation)},
   };
   return all;
 }

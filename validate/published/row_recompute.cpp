@@ -107,8 +107,10 @@ Result<std::vector<RowRecompute>> recompute_of(QuestionRow& row, const TrainerDe
   // that is recomputed selectively makes its experts' work again.
   const bool experts = question.model.moe && question.trainer.attention == AttentionKernel::flash &&
                        defaults.selective == SelectiveMeaning::core_attention;
+  const uint32_t has = modules_of(question.model);
   const uint32_t selective =
-      modules_of(defaults.selective) | (experts ? cheap_modules() | expert_modules() : 0);
+      has & (modules_of(defaults.selective) | (experts ? cheap_modules() | expert_modules() : 0));
+  const uint32_t cheap = has & (selective | cheap_modules());
   MESHPLAN_TRY(RecomputeWords stated, recompute_words(row.text("recompute")));
   const bool how_much_is_open = (stated.kind == Recompute::selective && stated.modules == 0) ||
                                 (stated.kind == Recompute::full && stated.layers == 0);
@@ -122,14 +124,13 @@ Result<std::vector<RowRecompute>> recompute_of(QuestionRow& row, const TrainerDe
     if (stated.kind != Recompute::selective)
       return std::vector<RowRecompute>{{{stated.kind, 0}, stated.layers}};
     if (stated.modules != 0)
-      return std::vector<RowRecompute>{{{Recompute::selective, stated.modules}}};
+      return std::vector<RowRecompute>{{{Recompute::selective, has & stated.modules}}};
     question.chosen.emplace_back(
         "recompute: selective of what is not stated; what the trainer means by it, or the next "
         "that fits");
-    return std::vector<RowRecompute>{
-        {{Recompute::selective, selective}},
-        {{Recompute::selective, selective | cheap_modules()}},
-        {{Recompute::selective, selective | cheap_modules() | expert_modules()}}};
+    return std::vector<RowRecompute>{{{Recompute::selective, selective}},
+                                     {{Recompute::selective, cheap}},
+                                     {{Recompute::selective, has & (cheap | expert_modules())}}};
   }
   MESHPLAN_TRY(const Recompute usual, recompute_from(defaults.recompute));
   question.chosen.push_back(
@@ -138,7 +139,7 @@ Result<std::vector<RowRecompute>> recompute_of(QuestionRow& row, const TrainerDe
   if (usual == Recompute::none) out.push_back({{Recompute::none, 0}});
   if (usual != Recompute::full) {
     out.push_back({{Recompute::selective, selective}});
-    out.push_back({{Recompute::selective, selective | cheap_modules()}});
+    out.push_back({{Recompute::selective, cheap}});
   }
   if (usual != Recompute::full && recomputes_some_layers(question.trainer, Recompute::full))
     for (const double share : kRecomputeShares) out.push_back({{Recompute::full, 0, share}});

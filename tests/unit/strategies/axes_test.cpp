@@ -189,6 +189,26 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
     c.trainer.ep_sends_once = false;
     CHECK(maps(Phase::forward) == std::vector<int64_t>{0, 0});
   }
+  SECTION("per-operation recompute: experts' products again, what they exchange is kept") {
+    c.plan.ep = 4;
+    const auto grouped = [&] {
+      const Block layer = c.layer();
+      const auto& ops = layer.ops(Phase::backward);
+      return std::count_if(ops.begin(), ops.end(), [](const Op& op) {
+        const auto* product = std::get_if<Gemm>(&op.body);
+        return product != nullptr && product->groups > 1;
+      });
+    };
+    const auto sent = moved(c.layer(), Phase::backward, Group::ep);
+    const auto products = grouped();
+    const int64_t saved = memory_of(c.layer()).saved;
+    c.plan.recompute = Recompute::selective;
+    c.plan.recompute_modules = recompute_unit("per-operation");
+    CHECK(moved(c.layer(), Phase::backward, Group::ep) == sent);
+    CHECK(grouped() > products);
+    // Both inputs of the activation and its output, at the least.
+    CHECK(saved - memory_of(c.layer()).saved >= 3 * copies / kH * kF);
+  }
   SECTION("uneven routing: the fullest rank's copies and products") {
     c.plan.ep = 4;
     c.trainer.expert_load_ratio = 1.5;

@@ -76,13 +76,16 @@ TEST_CASE("what the recipes of a release set for a model, a GPU and a format", "
   CHECK(flags("26.02.01", "Qwen3_235B_a22B", "b300-sxm", "mxfp8") == Flags{false, true, true});
   CHECK(flags("26.02", "GPT OSS 120B", "gb200", "mxfp8") == Flags{false, false, true});
   CHECK(flags("26.04", "GPT OSS 120B", "gb200", "mxfp8") == Flags{true, true, true});
-  // "selective" of a recipe that says which modules.
+  // "selective" of a recipe that says which modules; the plan has those of them that its model has.
   const auto modules = [&](const std::string& model, const std::string& gpu) {
-    return asked("26.04", model, gpu, "bf16").levels[0][0].recompute_modules;
+    return asked("26.04", model, gpu, "bf16").recompute;
   };
-  CHECK(modules("DeepSeekV3", "gb300") == recompute_words("mla_up_proj").value().modules);
-  CHECK(modules("DeepSeekV3", "h100-sxm5-80gb") ==
-        recompute_words("mla_up_proj+mlp").value().modules);
+  CHECK(modules("DeepSeekV3", "gb300") == "mla_up_proj");
+  CHECK(modules("DeepSeekV3", "h100-sxm5-80gb") == "mla_up_proj+mlp");
+  CHECK(asked("26.04", "GPT OSS 120B", "gb300", "bf16").levels[0][0].recompute_modules ==
+        recompute_words("layernorm+moe_act").value().modules);
+  CHECK(asked("26.04", "DeepSeekV3", "gb300", "bf16").levels[0][0].recompute_modules ==
+        bit(Module::rope));
 }
 
 TEST_CASE("layers of a chunk that recompute in full", "[published]") {
