@@ -26,8 +26,8 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
                     Version version);
 std::vector<ConfigRule> rules();
 
-/// Is torch.compile on, and the model one of its components (all are where none is named)?
-bool compiles_model(const Settings& settings);
+/// Is torch.compile on, and "model" or "loss" one of its components (all are where none is named)?
+bool compiles(const Settings& settings, const char* component);
 
 /// The key of asynchronous tensor parallelism.
 const char* async_key(Version version);

@@ -162,9 +162,12 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
               : s.text("training.mixed_precision_param", "bfloat16") == "float32" ? DType::fp32
                                                                                   : DType::bf16;
   p.gradient = DType::fp32;
-  if (!compiles_model(s)) {
+  if (!compiles(s, "model")) {
     MESHPLAN_CHECK(
         take_trainer(config, "torchtitan-eager", "compile.enable", "the model is not compiled"));
+    if (compiles(s, "loss"))
+      MESHPLAN_CHECK(
+          take_setting(config, "compile.components", {"kernels", "fused_cross_entropy", "true"}));
   }
   const char* beside = async_key(version);
   if (p.tp > 1)

@@ -74,7 +74,7 @@ void async_tp(const Config& c, Report& r) {
   const Settings& s = c.settings;
   const char* key = async_key(c.version);
   if (!s.boolean(key, false)) return;
-  if (!compiles_model(s))
+  if (!compiles(s, "model"))
     r.add(key, "asynchronous tensor parallelism is made by the compiler",
           "compile.enable with the component \"model\"");
 }
@@ -133,11 +133,11 @@ void memory_budget(const Config& c, Report& r) {
 
 }  // namespace
 
-bool compiles_model(const Settings& s) {
+bool compiles(const Settings& s, const char* component) {
   const auto components = s.texts("compile.components");
   return s.boolean("compile.enable", false) &&
          (components.empty() ||
-          std::find(components.begin(), components.end(), "model") != components.end());
+          std::find(components.begin(), components.end(), component) != components.end());
 }
 
 std::vector<ConfigRule> rules() {

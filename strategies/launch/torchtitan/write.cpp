@@ -121,6 +121,15 @@ std::string call(const char* name, const Pairs& pairs) {
   return out + "    )";
 }
 
+bool compiles_anything(const Trainer& trainer) {
+  return trainer.compiled || trainer.fused_cross_entropy;
+}
+
+/// What torch.compile is for: the loss alone is what makes it one kernel beside an eager model.
+const char* components(const Trainer& trainer) {
+  return !trainer.compiled && trainer.fused_cross_entropy ? "[\"loss\"]" : "[\"model\", \"loss\"]";
+}
+
 std::string toml_file(const Job& job, const Flavor& flavor, const Pairs& parallel) {
   const Plan& p = job.plan;
   const bool fp8 = p.compute == DType::fp8;
@@ -137,8 +146,8 @@ std::string toml_file(const Job& job, const Flavor& flavor, const Pairs& paralle
   if (p.recompute == Recompute::selective)
     recompute.emplace_back("selective_ac_option", quoted("op"));
   out += section("activation_checkpoint", recompute);
-  out += section("compile", {{"enable", job.trainer.compiled ? "true" : "false"},
-                             {"components", "[\"model\", \"loss\"]"}});
+  out += section("compile", {{"enable", compiles_anything(job.trainer) ? "true" : "false"},
+                             {"components", components(job.trainer)}});
   if (fp8)
     out += section("quantize.linear.float8",
                    {{"recipe_name", quoted("tensorwise")}, {"filter_fqns", "[\"output\"]"}});
@@ -183,8 +192,8 @@ std::string recipe_file(const Job& job, const Flavor& flavor, const Pairs& paral
              ? "    config.activation_checkpoint = None\n"
              : fmt::format("    config.activation_checkpoint = {}.Config()\n", recompute);
   out += fmt::format(
-      "    config.compile = CompileConfig(enable={}, components=[\"model\", \"loss\"]{})\n",
-      job.trainer.compiled ? "True" : "False",
+      "    config.compile = CompileConfig(enable={}, components={}{})\n",
+      compiles_anything(job.trainer) ? "True" : "False", components(job.trainer),
       job.trainer.tp_overlap == TpOverlap::none ? "" : ", enable_async_tensor_parallel=True");
   return out + "    return config\n";
 }
