@@ -5,7 +5,7 @@
 # suite.
 # usage: tests/trainers.sh path/to/meshplan path/to/python [TRAINER...]
 # The packages (CPU is enough): torch deepspeed accelerate megatron-core nanotron torchtitan torchdata transformers
-# datasets dacite tyro spmd_types omegaconf hydra-core. Environment: MEGATRON, TORCHTITAN (0.4), TORCHTITAN_0_2,
+# grain datasets dacite tyro spmd_types omegaconf hydra-core. Environment: MEGATRON, TORCHTITAN (0.4), TORCHTITAN_0_2,
 # NANOTRON, BRIDGE (with MEGATRON): checkouts for the releases that are not on PyPI.
 set -uo pipefail
 meshplan=$(realpath "$1")

@@ -97,7 +97,7 @@ STUBS = {"pbg": ["pkg_resources"],
 IMPORTS = {
     "megatron-lm": ["megatron.training.arguments", "megatron.core.parallel_state"],
     "torchtitan": ["torchtitan.config", "torchtitan.distributed", "torchtitan.models.llama3",
-                   "torchtitan.models.deepseek_v3", "torch.distributed.pipelining.schedules"],
+                   "torchtitan.models.deepseek_v3", "torchtitan.models.qwen3", "torch.distributed.pipelining.schedules"],
     "nanotron": ["nanotron.config"],
     "pbg": ["torchbiggraph.config"],
     "accelerate": ["accelerate.commands.launch", "accelerate.commands.config.config_args",
@@ -256,6 +256,8 @@ def check_titan_02(config, world):
     spec = get_train_spec(config.model.name)
     arguments = spec.model_args[config.model.flavor]
     arguments.update_from_config(config)
+    if dims.pp > 1 and not spec.pipelining_fn:  # train.py raises the same
+        raise ValueError(f"{config.model.name} does not support pipelining")
     if dims.pp > 1:
         check_titan_stages(p, dims.pp, titan_02_stages, dims, arguments)
     check_titan_batch(config, dims)

@@ -12,7 +12,7 @@ constexpr Version kTokens = {0, 4};
 /// A model that torchtitan has under a name of its own.
 struct Flavor {
   const char* model;   ///< of ours
-  const char* module;  ///< llama3, deepseek_v3
+  const char* module;  ///< llama3, deepseek_v3, qwen3
   const char* flavor;
   const char* base;    ///< recipe that everything but plan and model is taken from
   const char* assets;  ///< tokenizer

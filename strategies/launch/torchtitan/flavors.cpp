@@ -13,6 +13,14 @@ const std::vector<Flavor>& flavors() {
       {"llama3-405b", "llama3", "405B", "llama3_70b", "Llama-3.1-405B"},
       {"deepseek-v2-lite", "deepseek_v3", "16B", "deepseek_v3_16b", "deepseek-moe-16b-base"},
       {"deepseek-v3", "deepseek_v3", "671B", "deepseek_v3_671b", "DeepSeek-V3.1-Base"},
+      {"qwen3-0.6b", "qwen3", "0.6B", "qwen3_0_6b", "Qwen3-0.6B"},
+      {"qwen3-1.7b", "qwen3", "1.7B", "qwen3_1_7b", "Qwen3-1.7B"},
+      {"qwen3-14b", "qwen3", "14B", "qwen3_14b", "Qwen3-14B"},
+      {"qwen3-4b", "qwen3", "4B", "qwen3_14b", "Qwen3-4B"},
+      {"qwen3-8b", "qwen3", "8B", "qwen3_14b", "Qwen3-8B"},
+      {"qwen3-32b", "qwen3", "32B", "qwen3_32b", "Qwen3-32B"},
+      {"qwen3-30b-a3b", "qwen3", "30B-A3B", "qwen3_30b_a3b", "Qwen3-30B-A3B"},
+      {"qwen3-235b-a22b", "qwen3", "235B-A22B", "qwen3_30b_a3b", "Qwen3-235B-A22B"},
   };
   return all;
 }

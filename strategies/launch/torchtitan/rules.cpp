@@ -28,6 +28,12 @@ void graphs(const Config& c, Report& r) {
           "CUDA graphs exclude the default exchange of experts, which asks the host", "True");
 }
 
+void stages_by_model(const Config& c, Report& r) {
+  if (pp_of(c) > 1 && c.settings.text("model.name", "") == "qwen3")
+    r.add("parallelism.pipeline_parallel_degree", "0.2 does not cut Qwen3 into pipeline stages",
+          "1");
+}
+
 void schedule_name(const Config& c, Report& r) {
   if (stages_of(c.settings.text(kSchedule, "1F1B")) == StageKind::unknown)
     r.add(kSchedule, "there is no such schedule",
@@ -143,6 +149,12 @@ bool compiles(const Settings& s, const char* component) {
 std::vector<ConfigRule> rules() {
   return {
       {"no-graphs", "pipeline stages and experts' exchange need disable_cuda_graphs", graphs, true,
+       kRecipes},
+      {"stages-by-model",
+       "the model is one that is cut into stages",
+       stages_by_model,
+       true,
+       {0, 0},
        kRecipes},
       {"schedule-name", "the schedule is one of torch's", schedule_name},
       {"stages-by-schedule", "stages are dealt evenly: one a rank, or at least two when looped",
