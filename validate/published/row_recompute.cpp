@@ -123,8 +123,11 @@ Result<std::vector<RowRecompute>> recompute_of(QuestionRow& row, const TrainerDe
   if (stated.stated) {
     if (stated.kind != Recompute::selective)
       return std::vector<RowRecompute>{{{stated.kind, 0}, stated.layers}};
-    if (stated.modules != 0)
-      return std::vector<RowRecompute>{{{Recompute::selective, has & stated.modules}}};
+    if (stated.modules != 0) {
+      const uint32_t modules = has & stated.modules;
+      return std::vector<RowRecompute>{
+          {{modules != 0 ? Recompute::selective : Recompute::none, modules}}};
+    }
     question.chosen.emplace_back(
         "recompute: selective of what is not stated; what the trainer means by it, or the next "
         "that fits");

@@ -110,6 +110,8 @@ TEST_CASE("selective recompute of what is not stated: more until it fits", "[pub
         (modules_of(c.question->model) & (cheap_modules() | expert_modules())));
   c = one(with(kLlama, {{"recompute", "mlp"}}));
   CHECK(c.question->levels.size() == 1);
+  c = one(with(kLlama, {{"recompute", "moe_act"}}));  // of a dense model
+  CHECK(c.question->levels[0][0].recompute == Recompute::none);
 }
 
 TEST_CASE("models: bundled by name, cut, by columns, hybrids", "[published]") {
