@@ -10,7 +10,7 @@ std::vector<std::string> not_modelled(const Model& model, const Plan& plan, cons
       "steps that wait for their input data"};
   if (cluster.nodes > 1)
     out.emplace_back("other jobs on the same network, and flows that hash onto the same links");
-  if (model.moe && trainer.expert_load_ratio == 1)
+  if (model.moe && plan.ep > 1 && trainer.expert_load_ratio == 1)
     out.emplace_back(
         "tokens that prefer some experts: every expert is taken to get its equal share "
         "(--set kernels.expert_load_ratio=1.6: the fullest rank gets 1.6 times that)");

@@ -110,17 +110,19 @@ BufferId lower_moe(BlockBuilder& builder, BufferId x) {
   const int64_t h = expert_hidden(model);
   const int64_t f = moe.expert_intermediate;
 
+  // A rank that has all experts has all copies of its tokens, however they choose.
+  const double load = plan.ep > 1 ? context.trainer.expert_load_ratio : 1;
   const Weight router = builder.parameter("router.weight", {{"mlp.gate.weight", moe.experts}},
                                           model.hidden, -1, true);
   const BufferId logits = builder.local("router logits", Module::router, x, router, 1, DType::fp32);
-  Experts experts{builder,
-                  {Pass::forward, tokens, moe.experts, moe.top_k},
-                  std::llround(static_cast<double>(tokens * moe.top_k) * context.expert_capacity *
-                               context.trainer.expert_load_ratio),
-                  h,
-                  logits,
-                  builder.value("gates", tokens, moe.top_k, DType::fp32),
-                  builder.value("routing", tokens, moe.top_k, DType::int32)};
+  Experts experts{
+      builder,
+      {Pass::forward, tokens, moe.experts, moe.top_k},
+      std::llround(static_cast<double>(tokens * moe.top_k) * context.expert_capacity * load),
+      h,
+      logits,
+      builder.value("gates", tokens, moe.top_k, DType::fp32),
+      builder.value("routing", tokens, moe.top_k, DType::int32)};
   experts.route_tokens();
   BufferId y = x;
   if (moe.latent > 0) {

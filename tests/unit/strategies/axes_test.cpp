@@ -221,6 +221,11 @@ TEST_CASE("experts over ranks: a copy of a token for each of its experts, there 
       if (const auto* product = std::get_if<Gemm>(&op.body); product && product->groups > 1)
         rows = product->m * product->groups;
     CHECK(rows == copies / 2 / kH * 3 / 2);
+    c.plan.ep = 1;  // all experts on each rank: its own tokens' copies
+    const Block whole = c.layer();
+    for (const Op& op : whole.ops(Phase::forward))
+      if (const auto* product = std::get_if<Gemm>(&op.body); product && product->groups > 1)
+        CHECK(product->m * product->groups == copies / 2 / kH);
   }
   SECTION("latent experts: what is exchanged and what the experts hold shrinks with the width") {
     c.plan.ep = 4;
