@@ -173,6 +173,7 @@ std::string recipe_file(const Job& job, const Flavor& flavor, const Pairs& paral
       "from torchtitan.trainer import Trainer\n\n\n"
       "def plan() -> Trainer.Config:\n"
       "    config = {1}()  # data, optimizer and checkpoints as there\n"
+      "    # Its loss is made in pieces; it is priced whole, with more memory for logits.\n"
       "    config.hf_assets_path = \"./assets/hf/{2}\"\n",
       flavor.module, flavor.base, flavor.assets);
   Pairs registry = {{"flavor", quoted(flavor.flavor)}, {"attn_backend", quoted("flex")}};
