@@ -77,6 +77,8 @@ out_has "not modelled"
 out_lacks "other jobs"
 run 0 simulate mixtral-8x7b 2x8xH100 --tp 8 --micro-batch 1 --global-batch 64
 out_has "other jobs"
+out_lacks "equal share"
+run 0 simulate mixtral-8x7b 2x8xH100 --tp 2 --ep 8 --etp 1 --micro-batch 1 --global-batch 64
 out_has "equal share"
 
 # Gradients in half the bytes; a few layers that recompute take a part of what all of them save.
