@@ -173,7 +173,8 @@ int64_t default_global_batch(int64_t sequence, int64_t gpus) {
 
 void add_input_flags(CLI::App& app, InputFlags& flags) {
   app.add_option("MODEL", flags.model,
-                 "bundled name, path to config.json, size such as 70B, or a plan file");
+                 "bundled name, also as the Hugging Face hub has it, path to config.json, size "
+                 "such as 70B, or a plan file");
   app.add_option("CLUSTER", flags.cluster,
                  "bundled name, path, NODESxGPUS_PER_NODExGPU or GPUSxGPU");
   const char* group = "Inputs";

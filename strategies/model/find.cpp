@@ -86,6 +86,14 @@ Result<Model> by_size(const std::string& text, double size) {
                     "from 10M to 20T parameters"};
 }
 
+/// "Qwen/Qwen2.5-7B", as the Hugging Face hub has it, without its owner.
+std::string without_owner(const std::string& text) {
+  const size_t slash = text.find('/');
+  const bool hub = slash != std::string::npos && slash > 0 && text[0] != '.' &&
+                   text.find('/', slash + 1) == std::string::npos;
+  return hub ? text.substr(slash + 1) : text;
+}
+
 /// Letters, digits and dots of what stands outside of parentheses, in lower case.
 std::string loose(const std::string& name) {
   std::string out;
@@ -144,7 +152,7 @@ Result<Model> find_model(const std::string& text) {
     return std::move(read.model);
   }
   const std::vector<std::string> names = model_names();
-  const std::string wanted = lower(text);
+  const std::string wanted = lower(without_owner(text));
   if (std::binary_search(names.begin(), names.end(), wanted)) {
     MESHPLAN_TRY(Bundled read, read_bundled(folder() + "/" + wanted + ".yaml"));
     return std::move(read.model);
@@ -158,7 +166,7 @@ Result<Model> find_model(const std::string& text) {
       words.push_back(alias);
     }
   }
-  const std::string near = nearest(text, words);
+  const std::string near = nearest(without_owner(text), words);
   return Diagnostic{
       ErrorKind::usage,
       "unknown model",

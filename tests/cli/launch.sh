@@ -71,6 +71,25 @@ while IFS='|' read -r base release edit expected; do
   cmp -s <(words_of "$work/edited/$file") <(words_of "$work/again/$file") ||
     problem "$edit is written otherwise: $(diff <(words_of "$work/edited/$file") <(words_of "$work/again/$file") | tr '\n' ' ')"
 done < <(grep -v '^#' "$root/tests/trainers/mechanisms.txt")
+# Recipes: the precision that a helper is called with, the model by its name on the hub.
+cat >"$work/recipe.py" <<'PYTHON'
+def low(precision):
+    made = get_mixed_precision_config(precision)
+    cfg = common()
+    cfg.model = AutoBridge.from_hf_pretrained("Qwen/Qwen2.5-7B").to_megatron_provider(load_weights=False)
+    cfg.model.tensor_model_parallel_size = 2
+    cfg.dataset.seq_length = 4096
+    cfg.train.global_batch_size = 64
+    cfg.train.micro_batch_size = 1
+    cfg.mixed_precision = made
+    return cfg
+def eight_bit():
+    return low("bf16_with_fp8_current_scaling_mixed")
+PYTHON
+run 0 import --trainer megatron-bridge "$work/recipe.py" --entry eight_bit --cluster 1x8xH100 -o "$work/back.yaml"
+! grep -q "no such key" "$work/err" || problem "an argument of a method is taken for a key"
+grep -q '^  compute: fp8$' "$work/back.yaml" || problem "the helper's precision is not read"
+grep -q '^  id: "qwen2.5-7b"$' "$work/back.yaml" || problem "the hub's name is not read"
 # A recipe with a comm_overlap sets anew what ddp says.
 sed 's/ddp.overlap_grad_reduce=true/ddp.overlap_grad_reduce=false/' "$work/mb-70b-0.7/overrides.sh" >"$work/ddp.sh"
 run 0 import --trainer megatron-bridge "$work/ddp.sh" --cluster 64x8xH100 -o "$work/back.yaml"

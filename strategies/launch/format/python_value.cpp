@@ -175,7 +175,14 @@ Json PythonExpression::behind(std::string name, Json value) {
       value = value.is_object() && value.contains(attribute) ? value[attribute] : Json(nullptr);
     } else if (take("(")) {
       Json made = arguments(name);
-      if (receiver.is_object()) made["self"] = std::move(receiver);
+      if (receiver.is_object()) {
+        // What a method is told by name is no field of what it returns.
+        Json told = Json::object();
+        for (const auto& [key, each] : made.items())
+          if (key[0] == '(') told[key] = each;
+        told["self"] = std::move(receiver);
+        made = std::move(told);
+      }
       receiver = nullptr;
       value = call_ != nullptr ? call_(file_, name, made) : std::move(made);
     } else if (take("[")) {

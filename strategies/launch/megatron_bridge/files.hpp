@@ -22,6 +22,9 @@ const std::vector<Switch>& switches();
 /// one, of the recipe or of the file.
 Status read_mechanisms(Config& config, bool comm_overlap);
 
+/// The name of the mixed precision; "bf16_mixed" if there is none.
+std::string precision_named(const Settings& settings);
+
 Result<std::string> write(const Job& job, Version version);
 Result<Config> read(const std::string& text, const std::string& name, const Given& given,
                     Version version);

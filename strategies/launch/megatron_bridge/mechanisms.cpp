@@ -66,7 +66,7 @@ Status read_mechanisms(Config& config, bool comm_overlap) {
     if (s.number(key, 0) > 0)
       MESHPLAN_CHECK(take_setting(config, key, {"kernels", "dropout", "true"}));
   if (p.compute == DType::fp8) {
-    const bool delayed = s.text("mixed_precision", "").find("delayed") != std::string::npos;
+    const bool delayed = precision_named(s).find("delayed") != std::string::npos;
     MESHPLAN_CHECK(
         take_setting(config, "mixed_precision", {"formats", "dynamic_scaling", truth(!delayed)}));
   }

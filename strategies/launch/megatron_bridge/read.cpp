@@ -15,10 +15,14 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
+/// Name of the model on the Hugging Face hub, in a recipe.
+std::string hub_name(const Settings& s) {
+  return s.text("model.self.(0)", s.text("model.(0)", ""));
+}
+
 /// By the recipe that is overridden, or by the Hugging Face name in a recipe.
 const Recipe* recipe_in(const Settings& s) {
-  const std::string recipe = s.text("--recipe", ""),
-                    hf = s.text("model.self.(0)", s.text("model.(0)", ""));
+  const std::string recipe = s.text("--recipe", ""), hf = hub_name(s);
   for (const Recipe& each : recipes()) {
     const std::string prefix =
         std::string(each.recipe).substr(0, std::string(each.recipe).find("_pretrain"));
@@ -30,7 +34,7 @@ const Recipe* recipe_in(const Settings& s) {
 void read_precision(Config& config) {
   const Settings& s = config.settings;
   Plan& p = config.job.plan;
-  const std::string name = s.text("mixed_precision", "bf16_mixed");
+  const std::string name = precision_named(s);
   const auto has = [&](const char* word) { return name.find(word) != std::string::npos; };
   p.compute = has("fp4")    ? DType::fp4
               : has("fp8")  ? DType::fp8
@@ -73,6 +77,11 @@ void read_recompute(Config& config) {
 
 }  // namespace
 
+std::string precision_named(const Settings& s) {
+  // get_mixed_precision_config("..."), bf16_with_fp8_current_scaling_mixed() or the name itself.
+  return s.text("mixed_precision.(0)", s.text("mixed_precision", "bf16_mixed"));
+}
+
 Result<Config> read(const std::string& text, const std::string& name, const Given& given, Version) {
   Config config;
   if (ends_with(name, ".py")) {
@@ -86,6 +95,8 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   if (recipe != nullptr) {
     MESHPLAN_TRY(Model model, find_model(recipe->model));
     adopt_model(config, std::move(model), given);
+  } else if (auto model = find_model(hub_name(s)); model.ok()) {
+    adopt_model(config, std::move(*model), given);
   } else {
     take_given_model(config, given);
   }

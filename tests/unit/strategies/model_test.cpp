@@ -18,6 +18,30 @@ TEST_CASE("every bundled model is read, and has the number of parameters that it
   }
 }
 
+TEST_CASE("models by their names on the Hugging Face hub") {
+  CHECK(find_model("Qwen/Qwen2.5-7B")->id == "qwen2.5-7b");
+  CHECK(find_model("meta-llama/Meta-Llama-3-8B")->id == "llama3-8b");
+  CHECK(find_model("meta-llama/Llama-2-70b-hf")->id == "llama2-70b");
+  CHECK(find_model("openai/gpt-oss-120b")->id == "gpt-oss-120b");
+  CHECK(find_model("nobody/nothing").error().kind == ErrorKind::usage);
+  CHECK_FALSE(find_model("./qwen2.5-7b").ok());
+  CHECK_FALSE(find_model("a/b/qwen2.5-7b").ok());
+  // Where a file's source names one, that leads to it.
+  for (const auto& name : model_names()) {
+    const Model model = *find_model(name);
+    const std::string begin = "config.json of ";
+    const size_t from = model.source.find(begin);
+    if (from == std::string::npos) continue;
+    const std::string rest = model.source.substr(from + begin.size());
+    const std::string hub = rest.substr(0, rest.find_first_of(" ;:"));
+    if (hub.find('/') == std::string::npos) continue;
+    INFO(name << " by " << hub);
+    const auto found = find_model(hub);
+    REQUIRE(found.ok());
+    CHECK(found->id == name);
+  }
+}
+
 TEST_CASE("parameter counts equal the published totals to the parameter") {
   const std::vector<std::pair<const char*, int64_t>> totals = {{"llama3-8b", 8030261248},
                                                                {"llama3-70b", 70553706496},

@@ -72,7 +72,7 @@ TEST_CASE("python: calls, assignments, sums; the last function counts, or the on
       "    config = base(layers=3)\n"
       "    config.training.batch = 2 * SEQ + 1  # sum\n"
       "    config.ac = FullAC.Config()\n"
-      "    config.model = Bridge.named(\"shape\").config()\n"
+      "    config.model = Bridge.named(\"shape\").config(load=False)\n"
       "    if unknown:\n"
       "        config.size = 9\n"
       "    return config\n"
@@ -96,6 +96,7 @@ TEST_CASE("python: calls, assignments, sums; the last function counts, or the on
   CHECK(first->where("training.batch") == "p.py:8: training.batch");
   CHECK(first->text("ac", "") == "FullAC.Config");
   CHECK(first->text("model.self.(0)", "") == "shape");
+  CHECK(!first->has("model.load"));  // of the method, not of what it returns
   const auto absent = read_python(text, "p.py", "frist");
   REQUIRE(!absent.ok());
   CHECK(absent.error().hint == "did you mean 'first'?");
