@@ -22,6 +22,7 @@ void check_keys(const TrainerFiles& trainer, Version version, const KeyTable& ke
   for (const auto& [name, type] : keys) names.push_back(name);
   for (const Setting& setting : config.settings.all()) {
     if (setting.key.rfind("env.", 0) == 0 || setting.key.rfind("launcher.", 0) == 0) continue;
+    if (setting.key.find(".(") != std::string::npos) continue;    // argument of a call in Python
     if (config.settings.find(setting.key) != &setting) continue;  // a later one counts
     const KeyType* type = find_key(keys, setting.key);
     if (type == nullptr) {

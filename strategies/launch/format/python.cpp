@@ -50,6 +50,8 @@ class File {
   static Json call(void* file, const std::string& name, const Json& arguments) {
     auto* self = static_cast<File*>(file);
     if (name == "dict") return without_name(arguments);
+    const bool converts = name == "float" || name == "int" || name == "str" || name == "bool";
+    if (converts && arguments.contains("(0)")) return arguments["(0)"];
     if (self->functions_.count(name) == 0) return arguments;
     const Json out = self->run(name, arguments);
     return out.is_null() ? arguments : out;

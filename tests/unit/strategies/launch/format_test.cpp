@@ -71,6 +71,7 @@ TEST_CASE("python: calls, assignments, sums; the last function counts, or the on
       "    \"\"\"Text.\"\"\"\n"
       "    config = base(layers=3)\n"
       "    config.training.batch = 2 * SEQ + 1  # sum\n"
+      "    config.training.rate = float(SEQ)\n"
       "    config.ac = FullAC.Config()\n"
       "    config.model = Bridge.named(\"shape\").config(load=False)\n"
       "    if unknown:\n"
@@ -94,6 +95,7 @@ TEST_CASE("python: calls, assignments, sums; the last function counts, or the on
   CHECK(first->integer("training.seq_len", 0) == 4096);
   CHECK(first->integer("training.batch", 0) == 8193);
   CHECK(first->where("training.batch") == "p.py:8: training.batch");
+  CHECK(first->number("training.rate", 0) == 4096);
   CHECK(first->text("ac", "") == "FullAC.Config");
   CHECK(first->text("model.self.(0)", "") == "shape");
   CHECK(!first->has("model.load"));  // of the method, not of what it returns
