@@ -90,6 +90,10 @@ run 0 import --trainer megatron-bridge "$work/recipe.py" --entry eight_bit --clu
 ! grep -q "no such key" "$work/err" || problem "an argument of a method is taken for a key"
 grep -q '^  compute: fp8$' "$work/back.yaml" || problem "the helper's precision is not read"
 grep -q '^  id: "qwen2.5-7b"$' "$work/back.yaml" || problem "the hub's name is not read"
+sed 's/attn_backend="flex",/& converters=[MXFP8LinearConverter.Config(model_compile_enabled=True)],/' \
+  "$work/tt-8b-0.4/meshplan_recipe.py" >"$work/mx.py"
+run 0 import --trainer torchtitan --trainer-version 0.4 "$work/mx.py" "${machine[@]}" -o "$work/back.yaml"
+grep -q '^  compute: fp8$' "$work/back.yaml" || problem "MXFP8 linear layers are not read"
 # A recipe with a comm_overlap sets anew what ddp says.
 sed 's/ddp.overlap_grad_reduce=true/ddp.overlap_grad_reduce=false/' "$work/mb-70b-0.7/overrides.sh" >"$work/ddp.sh"
 run 0 import --trainer megatron-bridge "$work/ddp.sh" --cluster 64x8xH100 -o "$work/back.yaml"

@@ -82,6 +82,14 @@ void read_batch(Config& config, Version version, const Given& given) {
   set_global_batch(config, global > 0 ? global : local * p.dp(), given);
 }
 
+/// By what converts linear layers (Float8LinearConverter, quantize.linear.mx, ...).
+DType products_in(const std::string& converters, const std::string& parameters) {
+  const auto has = [&](const char* word) { return converters.find(word) != std::string::npos; };
+  if (has("FP4")) return DType::fp4;
+  if (has("Float8") || has("MXFP8") || has("float8") || has("linear.mx")) return DType::fp8;
+  return parameters == "float32" ? DType::fp32 : DType::bf16;
+}
+
 void read_recompute(Config& config, Version version) {
   const Settings& s = config.settings;
   Plan& p = config.job.plan;
@@ -155,12 +163,9 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   p.reshard_after_forward = reshard == "always" || (reshard == "default" && p.pp == 1);
   read_batch(config, version, given);
   read_recompute(config, version);
-  const bool fp8 = version < kRecipes
-                       ? s.text("model.converters", "").find("float8") != std::string::npos
-                       : s.text("model_spec.converters", "").find("Float8") != std::string::npos;
-  p.compute = fp8                                                                 ? DType::fp8
-              : s.text("training.mixed_precision_param", "bfloat16") == "float32" ? DType::fp32
-                                                                                  : DType::bf16;
+  p.compute =
+      products_in(s.text(version < kRecipes ? "model.converters" : "model_spec.converters", ""),
+                  s.text("training.mixed_precision_param", "bfloat16"));
   p.gradient = DType::fp32;
   if (!compiles(s, "model")) {
     MESHPLAN_CHECK(
