@@ -90,6 +90,11 @@ run 0 import --trainer megatron-bridge "$work/recipe.py" --entry eight_bit --clu
 ! grep -q "no such key" "$work/err" || problem "an argument of a method is taken for a key"
 grep -q '^  compute: fp8$' "$work/back.yaml" || problem "the helper's precision is not read"
 grep -q '^  id: "qwen2.5-7b"$' "$work/back.yaml" || problem "the hub's name is not read"
+printf '%s\n' 'def bench():' '    cfg = llama3_70b_pretrain_config()' '    cfg.mixed_precision = _perf_precision("fp8_cs")' \
+  '    cfg.train.global_batch_size = 64' '    return cfg' >"$work/perf.py"
+run 0 import --trainer megatron-bridge "$work/perf.py" --cluster 1x8xH100 --seq 8192 -o "$work/back.yaml"
+grep -q '^  id: "llama3-70b"$' "$work/back.yaml" || problem "the recipe that it begins with is not read"
+grep -q '^  compute: fp8$' "$work/back.yaml" || problem "fp8_cs is not read"
 sed 's/attn_backend="flex",/& converters=[MXFP8LinearConverter.Config(model_compile_enabled=True)],/' \
   "$work/tt-8b-0.4/meshplan_recipe.py" >"$work/mx.py"
 run 0 import --trainer torchtitan --trainer-version 0.4 "$work/mx.py" "${machine[@]}" -o "$work/back.yaml"

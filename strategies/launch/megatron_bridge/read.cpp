@@ -22,7 +22,8 @@ std::string hub_name(const Settings& s) {
 
 /// By the recipe that is overridden, or by the Hugging Face name in a recipe.
 const Recipe* recipe_in(const Settings& s) {
-  const std::string recipe = s.text("--recipe", ""), hf = hub_name(s);
+  // A recipe that begins with another, of another file, has its name.
+  const std::string recipe = s.text("--recipe", s.text("()", "")), hf = hub_name(s);
   for (const Recipe& each : recipes()) {
     const std::string prefix =
         std::string(each.recipe).substr(0, std::string(each.recipe).find("_pretrain"));
