@@ -95,6 +95,9 @@ printf '%s\n' 'def bench():' '    cfg = llama3_70b_pretrain_config()' '    cfg.m
 run 0 import --trainer megatron-bridge "$work/perf.py" --cluster 1x8xH100 --seq 8192 -o "$work/back.yaml"
 grep -q '^  id: "llama3-70b"$' "$work/back.yaml" || problem "the recipe that it begins with is not read"
 grep -q '^  compute: fp8$' "$work/back.yaml" || problem "fp8_cs is not read"
+sed 's/llama3_70b_/gpt_oss_120b_/' "$work/perf.py" >"$work/perf2.py"
+run 0 import --trainer megatron-bridge "$work/perf2.py" --cluster 8x8xH100 --seq 4096 -o "$work/back.yaml"
+grep -q '^  id: "gpt-oss-120b"$' "$work/back.yaml" || problem "the name of that recipe is not read"
 sed 's/attn_backend="flex",/& converters=[MXFP8LinearConverter.Config(model_compile_enabled=True)],/' \
   "$work/tt-8b-0.4/meshplan_recipe.py" >"$work/mx.py"
 run 0 import --trainer torchtitan --trainer-version 0.4 "$work/mx.py" "${machine[@]}" -o "$work/back.yaml"

@@ -32,6 +32,16 @@ const Recipe* recipe_in(const Settings& s) {
   return nullptr;
 }
 
+/// By the hub's name, or by that of the recipe that it begins with: gpt_oss_120b_pretrain_config.
+std::string model_named(const Settings& s) {
+  std::string name = hub_name(s);
+  if (!name.empty()) return name;
+  name = s.text("()", "");
+  name = name.substr(0, name.find("_pretrain"));
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
 void read_precision(Config& config) {
   const Settings& s = config.settings;
   Plan& p = config.job.plan;
@@ -96,7 +106,7 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   if (recipe != nullptr) {
     MESHPLAN_TRY(Model model, find_model(recipe->model));
     adopt_model(config, std::move(model), given);
-  } else if (auto model = find_model(hub_name(s)); model.ok()) {
+  } else if (auto model = find_model(model_named(s)); model.ok()) {
     adopt_model(config, std::move(*model), given);
   } else {
     take_given_model(config, given);
