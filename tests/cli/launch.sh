@@ -93,6 +93,7 @@ grep -q '^  id: "qwen2.5-7b"$' "$work/back.yaml" || problem "the hub's name is n
 printf '%s\n' 'def bench():' '    cfg = llama3_70b_pretrain_config()' '    cfg.mixed_precision = _perf_precision("fp8_cs")' \
   '    cfg.train.global_batch_size = 64' '    return cfg' >"$work/perf.py"
 run 0 import --trainer megatron-bridge "$work/perf.py" --cluster 1x8xH100 --seq 8192 -o "$work/back.yaml"
+err_has "begins with llama3_70b_pretrain_config() of another file"
 grep -q '^  id: "llama3-70b"$' "$work/back.yaml" || problem "the recipe that it begins with is not read"
 grep -q '^  compute: fp8$' "$work/back.yaml" || problem "fp8_cs is not read"
 sed 's/llama3_70b_/gpt_oss_120b_/' "$work/perf.py" >"$work/perf2.py"

@@ -102,6 +102,11 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   }
   const Settings& s = config.settings;
   set_machine(config, 0, 0, given);
+  // Functions begin in lower case or with "_"; constructors of configurations do not.
+  const std::string base = s.text("()", "");
+  if (!base.empty() && (base.front() == '_' || (base.front() >= 'a' && base.front() <= 'z')))
+    config.notes.push_back(fmt::format(
+        "{}: begins with {}() of another file, what that sets is not read", name, base));
   const Recipe* recipe = recipe_in(s);
   if (recipe != nullptr) {
     MESHPLAN_TRY(Model model, find_model(recipe->model));
