@@ -6,11 +6,10 @@
 
 namespace meshplan::launch::megatron_bridge {
 
-/// The recipe that a model is trained with, and the Hugging Face name that its recipes take it by.
+/// The recipe that a model is trained with.
 struct Recipe {
   const char* model;
   const char* recipe;
-  const char* hf;
   bool overlap = true;  ///< it has a comm_overlap, whose keys can be overridden
 };
 const std::vector<Recipe>& recipes();

@@ -15,31 +15,21 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-/// Name of the model on the Hugging Face hub, in a recipe.
-std::string hub_name(const Settings& s) {
-  return s.text("model.self.(0)", s.text("model.(0)", ""));
-}
-
-/// By the recipe that is overridden, or by the Hugging Face name in a recipe.
-const Recipe* recipe_in(const Settings& s) {
-  // A recipe that begins with another, of another file, has its name.
-  const std::string recipe = s.text("--recipe", s.text("()", "")), hf = hub_name(s);
-  for (const Recipe& each : recipes()) {
-    const std::string prefix =
-        std::string(each.recipe).substr(0, std::string(each.recipe).find("_pretrain"));
-    if (recipe.rfind(prefix + "_", 0) == 0 || (!hf.empty() && ends_with(hf, each.hf))) return &each;
-  }
-  return nullptr;
-}
-
-/// By the hub's name, or by that of the recipe that it begins with: gpt_oss_120b_pretrain_config.
+/// Name on the Hugging Face hub without its owner; else that of the recipe that is overridden or
+/// begun with, without what follows the model: gpt_oss_120b_pretrain_config.
 std::string model_named(const Settings& s) {
-  std::string name = hub_name(s);
-  if (!name.empty()) return name;
-  name = s.text("()", "");
+  std::string name = s.text("model.self.(0)", s.text("model.(0)", ""));
+  if (!name.empty()) return name.substr(name.find_last_of('/') + 1);
+  name = s.text("--recipe", s.text("()", ""));
   name = name.substr(0, name.find("_pretrain"));
   std::replace(name.begin(), name.end(), '_', '-');
   return name;
+}
+
+const Recipe* recipe_of(const Model& model) {
+  for (const Recipe& each : recipes())
+    if (model.id == each.model) return &each;
+  return nullptr;
 }
 
 void read_precision(Config& config) {
@@ -107,11 +97,9 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
   if (!base.empty() && (base.front() == '_' || (base.front() >= 'a' && base.front() <= 'z')))
     config.notes.push_back(fmt::format(
         "{}: begins with {}() of another file, what that sets is not read", name, base));
-  const Recipe* recipe = recipe_in(s);
-  if (recipe != nullptr) {
-    MESHPLAN_TRY(Model model, find_model(recipe->model));
-    adopt_model(config, std::move(model), given);
-  } else if (auto model = find_model(model_named(s)); model.ok()) {
+  const Recipe* recipe = nullptr;
+  if (auto model = find_model(model_named(s)); model.ok()) {
+    recipe = recipe_of(*model);
     adopt_model(config, std::move(*model), given);
   } else {
     take_given_model(config, given);

@@ -15,14 +15,14 @@ namespace megatron_bridge {
 
 const std::vector<Recipe>& recipes() {
   static const std::vector<Recipe> all = {
-      {"llama3-8b", "llama3_8b_pretrain_2gpu_h100_bf16_config", "Meta-Llama-3-8B", false},
-      {"llama3-70b", "llama3_70b_pretrain_32gpu_h100_bf16_config", "Meta-Llama-3-70B"},
-      {"llama3-405b", "llama31_405b_pretrain_256gpu_h100_bf16_config", "Meta-Llama-3.1-405B"},
-      {"llama2-7b", "llama2_7b_pretrain_2gpu_h100_bf16_config", "Llama-2-7b-hf"},
-      {"qwen3-8b", "qwen3_8b_pretrain_4gpu_h100_bf16_config", "Qwen3-8B", false},
-      {"qwen3-30b-a3b", "qwen3_30b_a3b_pretrain_8gpu_h100_bf16_config", "Qwen3-30B-A3B", false},
-      {"qwen3-235b-a22b", "qwen3_235b_a22b_pretrain_256gpu_h100_bf16_config", "Qwen3-235B-A22B"},
-      {"deepseek-v3", "deepseek_v3_pretrain_1024gpu_h100_bf16_config", "DeepSeek-V3"},
+      {"llama3-8b", "llama3_8b_pretrain_2gpu_h100_bf16_config", false},
+      {"llama3-70b", "llama3_70b_pretrain_32gpu_h100_bf16_config"},
+      {"llama3-405b", "llama31_405b_pretrain_256gpu_h100_bf16_config"},
+      {"llama2-7b", "llama2_7b_pretrain_2gpu_h100_bf16_config"},
+      {"qwen3-8b", "qwen3_8b_pretrain_4gpu_h100_bf16_config", false},
+      {"qwen3-30b-a3b", "qwen3_30b_a3b_pretrain_8gpu_h100_bf16_config", false},
+      {"qwen3-235b-a22b", "qwen3_235b_a22b_pretrain_256gpu_h100_bf16_config"},
+      {"deepseek-v3", "deepseek_v3_pretrain_1024gpu_h100_bf16_config"},
   };
   return all;
 }
