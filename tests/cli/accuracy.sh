@@ -28,7 +28,7 @@ above() {
     /^  NVIDIA\/dgxc-benchmarking/ && !d++ { check($0, 4.2) }
     /^  InternEvo/ && !e++ { check($0, 7.1) }
     /^  HF Ultra-Scale Playbook TP/ && !f++ { check($0, 8.8) }
-    /^  NVIDIA NeMo and Megatron-Bridge/ && !g++ { check($0, 6.6) }
+    /^  NVIDIA NeMo and Megatron-Bridge/ && !g++ { check($0, 6.3) }
     /^  SimuMax B200/ && !h++ { check($0, 3.3) }
     /^  torchtitan on 8x GB200/ && !i++ { check($0, 11.4) }
     /^  Hagemann et al/ && !j++ { check($0, 5.0) }
