@@ -18,7 +18,7 @@ struct Band {
 
 /// What errors are told apart by.
 struct BandClass {
-  std::string trainer;     ///< id; "" = any
+  std::string trainer;     ///< Trainer::family; "" = any
   std::string gpu_family;  ///< Gpu::family; "" = any
   bool several_nodes = false;
   bool moe = false;

@@ -143,7 +143,8 @@ Result<StepEstimate> estimate_step(const CostModel& costs, const Model& model, c
   estimate.time = std::move(time.parts);
   estimate.step_s = time.sum;
   const Cluster& cluster = costs.cluster();
-  const BandClass of{trainer.id, cluster.gpu.family, cluster.nodes > 1, model.moe.has_value()};
+  const BandClass of{trainer.family(), cluster.gpu.family, cluster.nodes > 1,
+                     model.moe.has_value()};
   const Band band = costs.bands().step.band_for(of);
   estimate.step_low_s = estimate.step_s * band.low_ratio;
   estimate.step_high_s = estimate.step_s * band.high_ratio;

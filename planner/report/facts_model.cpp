@@ -142,6 +142,7 @@ void add_kernels(Sheet& s, const Trainer& t) {
   s.flag("fused cross-entropy in fp32", "fused_loss_widens", t.fused_loss_widens);
   s.flag("gradients scaled in every step", "gradients_always_scaled", t.gradients_always_scaled);
   s.whole("metrics over the logits", "loss_metrics", t.loss_metrics);
+  s.whole("parts that the loss is made in", "loss_chunks", t.loss_chunks);
   s.flag("loss in place", "loss_in_place", t.loss_in_place);
   s.flag("loss in a shifted copy", "loss_shifts_copy", t.loss_shifts_copy);
   s.flag("gates in the experts' activation", "moe_gates_in_activation", t.moe_gates_in_activation);

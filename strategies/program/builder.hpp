@@ -49,6 +49,8 @@ class BlockBuilder {
   BufferId value(const std::string& name, int64_t rows, int64_t cols);
   BufferId value(const std::string& name, int64_t rows, int64_t cols, DType type);
   BufferId given(const std::string& name, int64_t rows, int64_t cols, DType type);
+  /// Rows [first, first + count) of a value, in its own memory.
+  BufferId view(const std::string& name, BufferId of, int64_t first, int64_t count);
   void set_input(BufferId id) { block_.input = id; }
   void set_output(BufferId id) { block_.output = id; }
   const Buffer& at(BufferId id) const { return block_.buffer(id); }
@@ -106,6 +108,10 @@ class BlockBuilder {
                 std::vector<BufferId> out);
   void weight_gradient(Module module, const Gemm& gemm, BufferId dy, BufferId x, const Weight& w);
 
+  /// From within a rule: what `body` puts forward is done here, in the backward pass, and its own
+  /// rules right after it.
+  void at_once(const std::function<void()>& body);
+
   /// The plan's selective recompute keeps every second product's result of a block.
   bool keeps_alternate_products() const;
   /// `id` is kept until the backward pass of this block begins, though nothing there reads it.
@@ -138,7 +144,10 @@ class BlockBuilder {
     Module module;
     std::function<void()> play;
   };
+  /// Plays `rules` in reverse.
+  static void play(const std::vector<Rule>& rules);
   std::vector<Rule> tape_;
+  bool at_once_ = false;
   std::map<BufferId, BufferId> gradients_;
   BufferId held_ = -1;  ///< for the next operation of the backward pass to read
 };

@@ -75,6 +75,11 @@ int64_t peak(const std::vector<int64_t>& change, int64_t alive, int begin, int e
 
 }  // namespace
 
+BufferId whole_of(const Block& block, BufferId id) {
+  while (block.buffer(id).view_of >= 0) id = block.buffer(id).view_of;
+  return id;
+}
+
 std::vector<LiveRange> live_ranges(const Block& block) {
   std::vector<LiveRange> ranges(block.buffers.size());
   const auto at = [&](BufferId id) -> LiveRange& { return ranges[static_cast<size_t>(id)]; };
@@ -86,7 +91,7 @@ std::vector<LiveRange> live_ranges(const Block& block) {
     for (const Op& op : block.ops(phase)) {
       for (const auto* list : {&op.in, &op.out}) {
         for (const BufferId id : *list) {
-          if (is_activation(block.buffer(id))) touch(at(id), position);
+          if (is_activation(block.buffer(id))) touch(at(whole_of(block, id)), position);
         }
       }
       ++position;

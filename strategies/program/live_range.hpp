@@ -40,7 +40,8 @@ struct LiveRange {
   int first = -2;  ///< -2: never used
   int last = -2;
 };
-/// Per buffer of class activation or input; others stay at -2.
+/// Per buffer of class activation or input; others, and views, whose use is that of what they are
+/// part of, stay at -2.
 std::vector<LiveRange> live_ranges(const Block& block);
 
 }  // namespace meshplan

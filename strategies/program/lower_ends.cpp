@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The two ends: vocabulary-parallel embedding, and head with vocabulary-parallel loss (Shoeybi et
 // al. 2019, section 3).
+#include <algorithm>
+
 #include "strategies/program/lower.hpp"
 
 namespace meshplan {
@@ -176,6 +178,50 @@ void lower_loss(BlockBuilder& builder, BufferId logits, BufferId targets) {
   });
 }
 
+/// Logits, loss and their gradients of a part of the tokens after the other, when the backward pass
+/// begins: only one part's logits exist at a time. y [t, h] is gathered whole before, the gradients
+/// of the parts are put together in fp32 (torchtitan components/loss.py, ChunkedLossWrapper).
+void lower_loss_in_chunks(BlockBuilder& builder, BufferId y, const Weight& w, BufferId targets) {
+  const LowerContext& context = builder.context();
+  const int64_t tokens = context.tokens(), chunks = context.trainer.loss_chunks;
+  const int64_t rows = (tokens + chunks - 1) / chunks;
+  const bool sp = context.sp();
+  const BufferId whole =
+      sp ? builder.exchange("head input.gathered", Module::head, CollectiveOp::all_gather,
+                            CollectiveOp::reduce_scatter, Group::tp, y, tokens)
+         : y;
+  builder.on_backward(Module::loss, [=, &builder, &context] {
+    const Buffer from = builder.at(whole);
+    const BufferId sum = builder.value("d.head input.fp32", from.rows, from.cols, DType::fp32);
+    for (int64_t first = 0; first < tokens; first += rows) {
+      const int64_t count = std::min(rows, tokens - first);
+      const BufferId part = builder.view("head input.part", whole, first, count);
+      builder.at_once([&] {
+        const BufferId logits = builder.local("logits", Module::head, part, w);
+        const bool gathered = context.trainer.logits_gathered && context.plan.tp > 1;
+        lower_loss(builder, gathered ? gather_logits(builder, logits) : logits,
+                   builder.view("targets.part", targets, first, count));
+      });
+      const Buffer d = builder.at(builder.gradient_of(part));
+      builder.backward(Elementwise{ElementwiseKind::cast, d.elements(), d.bytes(),
+                                   d.elements() * bytes_of(DType::fp32)},
+                       Module::head, {builder.gradient_of(part)},
+                       {builder.view("d.head input.part", sum, first, count)});
+    }
+    BufferId d = builder.value("d.head input", from.rows, from.cols, from.dtype);
+    builder.backward(
+        Elementwise{ElementwiseKind::cast, from.elements(), 4 * from.elements(), from.bytes()},
+        Module::head, {sum}, {d});
+    if (context.plan.tp > 1 && !sp) {
+      const BufferId own = builder.value("d.head input.summed", from.rows, from.cols, from.dtype);
+      builder.backward(Collective{CollectiveOp::all_reduce, Group::tp, from.bytes(), from.dtype},
+                       Module::head, {d}, {own});
+      d = own;
+    }
+    builder.give(whole, d, Module::head);
+  });
+}
+
 }  // namespace
 
 Block lower_head(const LowerContext& context) {
@@ -191,6 +237,10 @@ Block lower_head(const LowerContext& context) {
   const Weight w = builder.parameter("head.weight", {{name, vocab}}, model.hidden, 0, true);
   // On one stage the head is the embedding's table itself.
   if (model.tied_embeddings && plan.pp == 1) builder.tie_last_parameter();
+  if (context.trainer.loss_chunks > 1) {
+    lower_loss_in_chunks(builder, y, w, targets);
+    return builder.finish(Recompute::selective);
+  }
   const BufferId logits = builder.column("logits", Module::head, y, w);
   const bool gathered = context.trainer.logits_gathered && plan.tp > 1;
   lower_loss(builder, gathered ? gather_logits(builder, logits) : logits, targets);

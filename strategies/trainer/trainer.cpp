@@ -59,6 +59,8 @@ Status read_kernels(MapReader map, Trainer& t) {
   t.fused_loss_widens = map.boolean("fused_loss_widens", t.fused_loss_widens);
   t.gradients_always_scaled = map.boolean("gradients_always_scaled", t.gradients_always_scaled);
   t.loss_metrics = static_cast<int>(map.integer("loss_metrics", t.loss_metrics));
+  t.loss_chunks = static_cast<int>(map.integer("loss_chunks", t.loss_chunks));
+  if (t.loss_chunks < 1) map.problem("loss_chunks", "must be 1 or more");
   t.loss_in_place = map.boolean("loss_in_place", t.loss_in_place);
   t.loss_shifts_copy = map.boolean("loss_shifts_copy", t.loss_shifts_copy);
   t.logits_held = map.boolean("logits_held", t.logits_held);

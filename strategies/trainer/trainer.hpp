@@ -49,6 +49,9 @@ struct Trainer {
   std::string id;  ///< a file that begins `like: <id>` states what differs from that one
   std::string name;
   std::string launched_as;  ///< its launch files are those of this one, with other settings; or ""
+  /// The trainer of its launch files: errors of measured runs are learnt of all its entries at
+  /// once.
+  const std::string& family() const { return launched_as.empty() ? id : launched_as; }
   std::vector<std::string> aliases;
   std::string source;                ///< where the mechanisms are described, joined by "; "
   std::vector<std::string> assumed;  ///< "key: why", for what no source states
@@ -75,6 +78,8 @@ struct Trainer {
   bool loss_in_place = true;  ///< the loss turns what it keeps of the logits into their gradient in
                               ///< place; false: log-probabilities and two fp32 gradients are
                               ///< tensors of their own (torch cross_entropy); fused: one gradient
+  int loss_chunks = 1;  ///< head and loss take so many equal parts of a micro-batch's tokens one
+                        ///< after the other, forward and backward: one part's logits exist at once
   /// Clipping multiplies the gradients in every step; else only where the norm is above its limit.
   bool gradients_always_scaled = false;
   /// Metrics of each micro-batch for which torch's cross_entropy goes over its logits once more.

@@ -33,13 +33,14 @@ run 0 simulate "$work/back.yaml"
 # torchtitan does not compile unless told to: another trainer then.
 machine=(--cluster 2x8xH100 --global-batch 64)
 sed 's/enable=True/enable=False/' "$work/tt-8b-0.4/meshplan_recipe.py" >"$work/eager.py"
-sed '/^\[compile\]/,$s/= true/= false/' "$work/tt-8b-0.2/meshplan.toml" >"$work/eager.toml"
+sed '/^# Priced/,/^# memory/d;/^\[compile\]/,$s/= true/= false/' "$work/tt-8b-0.2/meshplan.toml" >"$work/eager.toml"
 for file in eager.py eager.toml tt-8b-0.4/meshplan_recipe.py; do
   release=0.4
   [ "$file" != eager.toml ] || release=0.2
   run 0 import --trainer torchtitan --trainer-version $release "$work/$file" "${machine[@]}" -o "$work/back.yaml"
   trainer=torchtitan said=0
   [ "${file%%.*}" != eager ] || trainer=torchtitan-eager said=1
+  [ "$file" != eager.toml ] || trainer=torchtitan-eager-2025
   [ "$(grep -c "not compiled" "$work/err")" = $said ] || problem "$file: is it compiled?"
   grep -q "^trainer: \"$trainer\"\$" "$work/back.yaml" || problem "$file: not $trainer's plan"
   run 0 launch --trainer-version $release "$work/back.yaml" -o "$work/again" --force

@@ -11,6 +11,7 @@ namespace meshplan {
 Tensor OpSite::tensor(BufferId id) const {
   const Buffer& buffer = state.block().buffer(id);
   if (buffer.kind == BufferClass::activation || buffer.kind == BufferClass::input) {
+    if (buffer.view_of >= 0) return tensor(buffer.view_of).from(buffer.view_offset);
     const Tensor all{frame[static_cast<size_t>(id)].get(), buffer.dtype};
     for (const Rows& some : rows) {
       if (some.id == id) return all.from(some.first * buffer.cols);

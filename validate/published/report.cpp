@@ -155,10 +155,11 @@ std::vector<BandRow> band_rows(const PublishedReport& report, bool memory) {
     const Case& c = report.cases[i].question;
     const Question& q = *c.question;
     if (q.cluster == nullptr) continue;
-    out.push_back({row.family,
-                   {q.trainer.id, q.cluster->gpu.family, c.nodes > 1, q.model.moe.has_value()},
-                   memory ? std::log(*row.measured_bytes / *row.predicted_bytes)
-                          : std::log(*row.measured_step_s / *row.predicted_step_s)});
+    out.push_back(
+        {row.family,
+         {q.trainer.family(), q.cluster->gpu.family, c.nodes > 1, q.model.moe.has_value()},
+         memory ? std::log(*row.measured_bytes / *row.predicted_bytes)
+                : std::log(*row.measured_step_s / *row.predicted_step_s)});
   }
   return out;
 }

@@ -123,6 +123,13 @@ void read_recompute(Config& config, Version version) {
   }
 }
 
+/// In how many parts head and loss are made: of a loss that is none of parts, one.
+int64_t loss_chunks(const Settings& s) {
+  const std::string loss = s.text("loss", "Chunked");
+  const bool whole = loss.find("Chunked") == std::string::npos;
+  return whole ? 1 : s.integer("loss.num_chunks", 8);
+}
+
 }  // namespace
 
 Result<Config> read(const std::string& text, const std::string& name, const Given& given,
@@ -167,13 +174,20 @@ Result<Config> read(const std::string& text, const std::string& name, const Give
       products_in(s.text(version < kRecipes ? "model.converters" : "model_spec.converters", ""),
                   s.text("training.mixed_precision_param", "bfloat16"));
   p.gradient = DType::fp32;
+  if (version < kRecipes)
+    MESHPLAN_CHECK(take_trainer(config, "torchtitan-2025", "model.name",
+                                "0.2 makes all logits of a micro-batch at once"));
   if (!compiles(s, "model")) {
-    MESHPLAN_CHECK(
-        take_trainer(config, "torchtitan-eager", "compile.enable", "the model is not compiled"));
+    MESHPLAN_CHECK(take_trainer(config,
+                                version < kRecipes ? "torchtitan-eager-2025" : "torchtitan-eager",
+                                "compile.enable", "the model is not compiled"));
     if (compiles(s, "loss"))
       MESHPLAN_CHECK(
           take_setting(config, "compile.components", {"kernels", "fused_cross_entropy", "true"}));
   }
+  if (version >= kRecipes)
+    MESHPLAN_CHECK(
+        take_setting(config, "loss", {"kernels", "loss_chunks", std::to_string(loss_chunks(s))}));
   const char* beside = async_key(version);
   if (p.tp > 1)
     MESHPLAN_CHECK(take_setting(config, beside,

@@ -134,6 +134,11 @@ std::string toml_file(const Job& job, const Flavor& flavor, const Pairs& paralle
   const Plan& p = job.plan;
   const bool fp8 = p.compute == DType::fp8;
   std::string out = "# A plan of meshplan for torchtitan 0.2\n";
+  if (job.trainer.loss_chunks > 1)
+    out +=
+        "# Priced with the loss in parts, as of 0.3; 0.2 makes all logits at once, which takes "
+        "more\n"
+        "# memory: --trainer torchtitan-2025 plans with that.\n";
   out += section("job", {{"description", quoted(fmt::format("{}, {}", job.model.id, to_text(p)))}});
   Pairs model = {{"name", quoted(flavor.module)},
                  {"flavor", quoted(flavor.flavor)},
@@ -173,10 +178,11 @@ std::string recipe_file(const Job& job, const Flavor& flavor, const Pairs& paral
       "from torchtitan.trainer import Trainer\n\n\n"
       "def plan() -> Trainer.Config:\n"
       "    config = {1}()  # data, optimizer and checkpoints as there\n"
-      "    # Its loss is made in pieces; it is priced whole, with more memory for logits.\n"
       "    config.hf_assets_path = \"./assets/hf/{2}\"\n",
       flavor.module, flavor.base, flavor.assets);
   Pairs registry = {{"flavor", quoted(flavor.flavor)}, {"attn_backend", quoted("flex")}};
+  if (job.trainer.loss_chunks == 1)
+    out += "    config.loss = config.loss.loss_fn  # all logits at once, as priced\n";
   if (fp8) {
     registry.emplace_back("converters",
                           fmt::format("[Float8LinearConverter.Config(recipe_name=\"rowwise\", "

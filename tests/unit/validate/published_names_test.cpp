@@ -213,8 +213,8 @@ TEST_CASE("generations of a trainer by words of the source and its year", "[publ
     return one(with(kLlama, more)).question->trainer.id;
   };
   CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2024"}}) == "torchtitan-2024");
-  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan");
-  CHECK(trainer({{"trainer", "torchtitan"}}) == "torchtitan");
+  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2025"}}) == "torchtitan-2025");
+  CHECK(trainer({{"trainer", "torchtitan"}, {"year", "2027"}}) == "torchtitan");
   CHECK(trainer({{"framework", "torchtitan, eager"}, {"trainer", ""}, {"year", "2024"}}) ==
         "torchtitan-eager-2024");
   CHECK(trainer({{"framework", "torchtitan, eager"}, {"trainer", "torchtitan"}}) ==

@@ -8,7 +8,6 @@ from torchtitan.trainer import Trainer
 
 def plan() -> Trainer.Config:
     config = qwen3_30b_a3b()  # data, optimizer and checkpoints as there
-    # Its loss is made in pieces; it is priced whole, with more memory for logits.
     config.hf_assets_path = "./assets/hf/Qwen3-30B-A3B"
     config.model_spec = model_registry(
         flavor="30B-A3B",

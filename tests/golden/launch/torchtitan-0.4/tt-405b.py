@@ -8,7 +8,6 @@ from torchtitan.trainer import Trainer
 
 def plan() -> Trainer.Config:
     config = llama3_70b()  # data, optimizer and checkpoints as there
-    # Its loss is made in pieces; it is priced whole, with more memory for logits.
     config.hf_assets_path = "./assets/hf/Llama-3.1-405B"
     config.model_spec = model_registry(
         flavor="405B",

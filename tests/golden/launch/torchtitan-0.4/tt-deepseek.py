@@ -8,7 +8,6 @@ from torchtitan.trainer import Trainer
 
 def plan() -> Trainer.Config:
     config = deepseek_v3_671b()  # data, optimizer and checkpoints as there
-    # Its loss is made in pieces; it is priced whole, with more memory for logits.
     config.hf_assets_path = "./assets/hf/DeepSeek-V3.1-Base"
     config.model_spec = model_registry(
         flavor="671B",
