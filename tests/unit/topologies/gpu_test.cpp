@@ -61,10 +61,10 @@ TEST_CASE("datasheet figures of the three GPUs that most answers use") {
 }
 
 TEST_CASE("GPUs of the published runs are all known") {
-  for (const char* id :
-       {"v100-sxm3-32gb", "a100-sxm4-80gb", "h100-sxm5-80gb", "gb200", "gb300", "b300-sxm",
-        "b200-sxm", "h200-sxm-141gb", "l40s", "a100-sxm4-40gb", "h100-sxm5-96gb-500w",
-        "v100-sxm2-16gb", "a100-pcie-80gb", "l4", "v100-pcie-32gb", "b200-sxm-power-limited"})
+  for (const char* id : {"v100-sxm3-32gb", "a100-sxm4-80gb", "h100-sxm5-80gb", "gb200", "gb300",
+                         "b300-sxm", "b200-sxm", "h200-sxm-141gb", "l40s", "a100-sxm4-40gb",
+                         "h100-sxm5-96gb-500w", "v100-sxm2-16gb", "a100-pcie-80gb", "l4",
+                         "v100-pcie-16gb", "v100-pcie-32gb", "b200-sxm-power-limited"})
     CHECK(find_gpu(id).ok());
 }
 
