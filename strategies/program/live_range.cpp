@@ -73,12 +73,13 @@ int64_t peak(const std::vector<int64_t>& change, int64_t alive, int begin, int e
   return most;
 }
 
-}  // namespace
-
+/// What the buffer is part of, or itself.
 BufferId whole_of(const Block& block, BufferId id) {
   while (block.buffer(id).view_of >= 0) id = block.buffer(id).view_of;
   return id;
 }
+
+}  // namespace
 
 std::vector<LiveRange> live_ranges(const Block& block) {
   std::vector<LiveRange> ranges(block.buffers.size());
