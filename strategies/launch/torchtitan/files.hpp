@@ -29,6 +29,10 @@ std::vector<ConfigRule> rules();
 /// Is torch.compile on, and "model" or "loss" one of its components (all are where none is named)?
 bool compiles(const Settings& settings, const char* component);
 
+/// In how many parts a recipe (0.3 and later) makes head and loss: of a loss that is none of parts,
+/// one.
+int64_t loss_chunks(const Settings& settings);
+
 /// The key of asynchronous tensor parallelism.
 const char* async_key(Version version);
 

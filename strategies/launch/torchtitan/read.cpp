@@ -123,14 +123,13 @@ void read_recompute(Config& config, Version version) {
   }
 }
 
-/// In how many parts head and loss are made: of a loss that is none of parts, one.
+}  // namespace
+
 int64_t loss_chunks(const Settings& s) {
   const std::string loss = s.text("loss", "Chunked");
   const bool whole = loss.find("Chunked") == std::string::npos;
   return whole ? 1 : s.integer("loss.num_chunks", 8);
 }
-
-}  // namespace
 
 Result<Config> read(const std::string& text, const std::string& name, const Given& given,
                     Version version) {

@@ -129,6 +129,18 @@ void micro_in_local(const Config& c, Report& r) {
           nearest_divisors(local, micro));
 }
 
+/// A sequence is cut by 0.3, what a rank has of a micro-batch's tokens since (components/loss.py).
+void loss_parts(const Config& c, Report& r) {
+  const bool tokens = c.version >= kTokens;
+  const char* key = tokens ? "training.num_tokens_per_microbatch_per_dp_rank" : "training.seq_len";
+  const int64_t cut = c.settings.integer(key, tokens ? 16384 : 2048);
+  const int64_t parts = loss_chunks(c.settings);
+  const int64_t unit = parts * std::max(1, c.job.plan.cp);
+  if (parts > 1 && cut > 0 && cut % unit != 0)
+    r.add(key, fmt::format("a rank's share of them is cut into {} equal parts for the loss", parts),
+          nearest_multiples(unit, cut));
+}
+
 void memory_budget(const Config& c, Report& r) {
   const Settings& s = c.settings;
   const bool asked = s.text("activation_checkpoint", "").rfind("MemoryBudget", 0) == 0 ||
@@ -171,6 +183,7 @@ std::vector<ConfigRule> rules() {
        true,
        {0, 0},
        kTokens},
+      {"loss-parts", "a micro-batch is whole parts of the loss", loss_parts, true, kRecipes},
       {"memory-budget", "a memory budget needs the compiler", memory_budget},
   };
 }
