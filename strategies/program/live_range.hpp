@@ -28,7 +28,8 @@ struct BlockMemory {
   int64_t backward_peak = 0;    ///< within the backward pass, what is still saved included
   int64_t held = 0;             ///< from the backward pass to the weight-gradient pass
   int64_t weight_peak = 0;      ///< within the weight-gradient pass
-  int64_t output = 0;           ///< of the output; of the head: of the 16-bit logits
+  int64_t output = 0;           ///< of the output; of the head: of the 16-bit logits that exist at
+                                ///< a time
   int64_t resident() const { return parameters + gradients + optimizer; }
 };
 
